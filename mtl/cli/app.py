@@ -1,0 +1,79 @@
+"""The `mtl` command: sub-commands, and what an error looks like."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+from mtl import __version__
+from mtl.cli import data, run
+from mtl.errors import MtlError
+from stages.errors import StagesError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="mtl",
+    help="Multistage transfer learning and segmentation for acute lymphoblastic leukaemia.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run.run)
+app.command()(run.report)
+app.command("configs")(run.configs)
+app.add_typer(data.app, name="data")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mtl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Multistage transfer learning and segmentation for acute lymphoblastic leukaemia."""
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    # Stops a thread pool and a worker process from each taking all cores when they meet.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(standalone_mode=False)
+    except (MtlError, StagesError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo(
+            f"\nInterrupted. The same command goes on where it stopped:\n  {shlex.join(['mtl', *sys.argv[1:]])}",
+            err=True,
+        )
+        sys.exit(130)
+    except Exception as error:
+        # Typer raises usage errors of its own copy of click; both kinds know how to format themselves.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        _fail(f"{message()} Try `{_usage(error)} --help`.")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    return str(context.command_path) if context is not None else "mtl"
+
+
+def _fail(message: str) -> None:
+    line = " ".join(message.split())
+    typer.echo(f"mtl: {line.encode('utf-8', 'backslashreplace').decode()}", err=True)
+    sys.exit(2)

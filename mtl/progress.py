@@ -1,0 +1,74 @@
+"""What a person sees while something long runs: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+__all__ = ["Reporter"]
+
+
+class Reporter:
+    """Show progress on standard error; use it as a context manager.
+
+    Args:
+        quiet: Show nothing.
+        console: Where to; standard error if None.
+    """
+
+    def __init__(self, quiet: bool = False, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, quiet=quiet, highlight=False)
+        self._bars: dict[str, TaskID] = {}
+        self._said: dict[str, float] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[text]}"),
+            console=self.console,
+        )
+
+    def __enter__(self) -> Reporter:
+        if self.console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Print one line above the bars."""
+        self._progress.console.print(text)
+
+    def step(self, name: str, done: int, total: int, text: str = "") -> None:
+        """Move the bar called `name`; it appears on first use.
+
+        Away from a terminal a line is printed at the end, and at most every ten seconds before.
+        """
+        if self.console.is_terminal:
+            if name not in self._bars:
+                self._bars[name] = self._progress.add_task(name, total=total, text=text)
+            self._progress.update(self._bars[name], completed=done, total=total, text=text)
+            return
+        now = time.monotonic()
+        if done >= total and self._said.get(name) != float("inf"):
+            self._said[name] = float("inf")
+            self.say(f"{name}: {done}/{total}  {text}")
+        elif now - self._said.setdefault(name, now) >= 10:
+            self._said[name] = now
+            self.say(f"{name}: {done}/{total}  {text}")

@@ -1,0 +1,49 @@
+"""The embedded data: smears rendered on first use for every stage that names no folder."""
+
+from __future__ import annotations
+
+from mtl.config import Experiment
+from mtl.errors import ConfigError
+from mtl.progress import Reporter
+
+__all__ = ["with_rendered_data"]
+
+_TREES = {"all-idb1": "all_idb1", "all-idb2": "all_idb2"}
+
+
+def with_rendered_data(experiment: Experiment, reporter: Reporter) -> Experiment:
+    """Return the experiment with a folder for every stage that learns; render smears where none was named.
+
+    Raises:
+        ConfigError: If a data set that is never rendered names no folder.
+    """
+    numbers = {number for chain in experiment.chains() for number in chain if experiment.learns(number)}
+    fields = {2: "single_cell", 3: "multi_cell"}
+    update = {}
+    for number in sorted(numbers & set(fields)):
+        settings = experiment.stage(number)
+        if settings.data.root is None:
+            if settings.data.dataset not in _TREES:
+                flag = f"--{fields[number].replace('_', '-')}"
+                raise ConfigError(
+                    f"Expected `{fields[number]}.data.root` to name the folder of {settings.data.dataset}, but got none; "
+                    f"do give {flag} {settings.data.dataset}:FOLDER (`mtl data get {settings.data.dataset}` says how to obtain it)"
+                )
+            root = getattr(_render(experiment, reporter), _TREES[settings.data.dataset])
+            data = settings.data.model_copy(update={"root": root})
+            update[fields[number]] = settings.model_copy(update={"data": data})
+    return experiment.model_copy(update=update)
+
+
+def _render(experiment: Experiment, reporter: Reporter) -> object:
+    from stages.data.smears import render_trees
+
+    from stages.data.store import cache_folder
+
+    settings = experiment.rendering
+    name = "-".join(str(value) for value in settings.model_dump().values())
+    return render_trees(
+        cache_folder() / "rendered" / name,
+        **settings.model_dump(),
+        progress=lambda done, total: reporter.step("render smears (not patient data)", done, total),
+    )

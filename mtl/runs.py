@@ -1,0 +1,234 @@
+"""The run folder: what is written where, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mtl.errors import RunError
+
+__all__ = [
+    "RunFolder",
+    "StageFolder",
+    "environment",
+    "open_run",
+    "read_json",
+    "stage_key",
+    "write_json",
+    "write_text",
+]
+
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "timm",
+    "numpy",
+    "opencv-python",
+    "scikit-learn",
+    "scipy",
+)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name and rename it, so that it is whole or absent.
+
+    Raises:
+        RunError: If the folder cannot be written or the disk is full.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_text(text, "utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"Expected {path.parent} to be writable, but got: {error.strerror or error}; do free space or choose --runs DIR"
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, NaN as null."""
+    write_text(path, json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        RunError: If the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"Expected {path} to be a file of a run, but it cannot be read; do delete it to have it made again"
+        ) from error
+
+
+def stage_key(*parts: Any) -> str:
+    """Return the hash that names a stage: same configuration, data, splits and parent weights, same key."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class StageFolder:
+    """One stage of a run: its weights, history, metrics and predictions.
+
+    Args:
+        path: `RUN/stages/NUMBER-NAME-KEY`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def weights(self) -> Path:
+        """The kept weights."""
+        return self.path / "weights.safetensors"
+
+    def finished(self) -> bool:
+        """Say whether the stage's last file, `stage.json`, is there."""
+        return (self.path / "stage.json").is_file() and self.weights.is_file()
+
+    def record(self) -> dict[str, Any]:
+        """Return `stage.json`."""
+        record: dict[str, Any] = read_json(self.path / "stage.json")
+        return record
+
+    def write_table(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Write a CSV file."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+        write_text(self.path / name, buffer.getvalue())
+
+    def read_table(self, name: str) -> list[dict[str, str]]:
+        """Read a CSV file."""
+        with (self.path / name).open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+
+
+class RunFolder:
+    """`runs/NAME/`: the truth about one run.
+
+    Args:
+        path: The folder; made if missing.
+
+    Raises:
+        RunError: If it cannot be made or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            for folder in (path, path / "stages", path / "splits"):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = path / f".probe{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise RunError(
+                f"Expected the run folder {path} to be writable, but got: {error.strerror or error}; do choose --runs DIR"
+            ) from error
+
+    def stage(self, number: int, name: str, key: str) -> StageFolder:
+        """Return the folder of a stage, made if missing."""
+        path = self.path / "stages" / f"{number}-{name}-{key}"
+        path.mkdir(exist_ok=True)
+        return StageFolder(path)
+
+    def finished_stages(self) -> list[StageFolder]:
+        """Return the finished stages, the newest last."""
+        folders = [StageFolder(path) for path in (self.path / "stages").iterdir() if path.is_dir()]
+        return sorted(
+            (folder for folder in folders if folder.finished()),
+            key=lambda folder: (folder.path / "stage.json").stat().st_mtime,
+        )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for this process.
+
+        Raises:
+            RunError: If another process that is alive holds it.
+        """
+        path = self.path / ".lock"
+        with path.open("a+") as stream:
+            if not _try_lock(stream):
+                raise RunError(
+                    f"Expected the run folder {self.path} to be free, but another mtl process is at work in it; do wait or choose --name"
+                )
+            yield
+
+
+def open_run(path: Path) -> RunFolder:
+    """Open an existing run.
+
+    Raises:
+        RunError: If there is none.
+    """
+    if not (path / "config.yaml").is_file():
+        raise RunError(
+            f"Expected {path} to be a run folder, but it has no config.yaml; do give the folder that `mtl run` printed"
+        )
+    return RunFolder(path)
+
+
+def environment() -> dict[str, str]:
+    """Return what the run ran on: versions, processor, memory, time."""
+    import torch
+
+    versions = {name: metadata.version(name) for name in _PACKAGES}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    return {
+        "mtl": metadata.version("mtl"),
+        "python": platform.python_version(),
+        **versions,
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": device,
+        "threads": str(torch.get_num_threads()),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    if path.is_file():
+        for line in path.read_text("utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "CPU"
+
+
+def _try_lock(stream: Any) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows has no fcntl; two runs in one folder are then the user's to avoid
+        return True
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(below) for key, below in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(below) for below in value]
+    return value

@@ -1,0 +1,1 @@
+"""What is seen: image in, mask and cells out."""

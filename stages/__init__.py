@@ -1,0 +1,1 @@
+"""What is learned: data sets, splits, backbones, heads and the three stages."""

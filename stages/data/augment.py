@@ -1,0 +1,103 @@
+"""Random changes of whole batches, seeded by (seed, epoch, batch): the same again after a resume, new every epoch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+from stages.settings import AugmentSettings
+
+__all__ = ["augment", "mixup"]
+
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def augment(images: torch.Tensor, settings: AugmentSettings, generator: torch.Generator) -> torch.Tensor:
+    """Return changed images; every image draws its own parameters.
+
+    Args:
+        images: (B, 3, S, S) float32 in [0, 1].
+        settings: What may change, and how far.
+        generator: Source of all randomness, on the CPU.
+
+    Returns:
+        Images of the same shape, float32 in [0, 1].
+    """
+    images = _geometry(images, settings, generator)
+    return _colour(images, settings, generator).clamp_(0, 1)
+
+
+def mixup(
+    images: torch.Tensor, targets: torch.Tensor, alpha: float, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Blend every image and its target with those of a random partner (Zhang et al. 2018).
+
+    Args:
+        images: (B, 3, S, S).
+        targets: (B, K) probabilities.
+        alpha: Of Beta(alpha, alpha); one weight a batch.
+        generator: Source of all randomness, on the CPU.
+    """
+    first = torch._standard_gamma(torch.tensor([alpha, alpha]), generator=generator)
+    weight = float(first[0] / first.sum().clamp_min(1e-12))
+    partner = torch.randperm(len(images), generator=generator).to(images.device)
+    return weight * images + (1 - weight) * images[partner], weight * targets + (1 - weight) * targets[
+        partner
+    ]
+
+
+def _uniform(count: int, reach: float, generator: torch.Generator, channels: int = 1) -> torch.Tensor:
+    return (torch.rand(count, channels, 1, 1, generator=generator) * 2 - 1) * reach
+
+
+def _geometry(images: torch.Tensor, settings: AugmentSettings, generator: torch.Generator) -> torch.Tensor:
+    count = len(images)
+    angle = _uniform(count, math.radians(settings.rotate), generator).flatten()
+    zoom = 1 + _uniform(count, settings.scale, generator).flatten()
+    shift = _uniform(count, 2 * settings.shift, generator, channels=2).view(count, 2)
+    flip = torch.ones(count, 2)
+    if settings.flip:
+        flip = torch.randint(0, 2, (count, 2), generator=generator) * 2.0 - 1
+    if not (settings.rotate or settings.scale or settings.shift):
+        return _flip_only(images, flip)
+    cosine, sine = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    matrix = torch.stack(
+        [
+            torch.stack([cosine * flip[:, 0], -sine * flip[:, 1], shift[:, 0]], dim=1),
+            torch.stack([sine * flip[:, 0], cosine * flip[:, 1], shift[:, 1]], dim=1),
+        ],
+        dim=1,
+    ).to(images)
+    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def _flip_only(images: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
+    flip = flip.to(images.device)
+    images = torch.where(flip[:, 0].view(-1, 1, 1, 1) < 0, images.flip(3), images)
+    return torch.where(flip[:, 1].view(-1, 1, 1, 1) < 0, images.flip(2), images)
+
+
+def _colour(images: torch.Tensor, settings: AugmentSettings, generator: torch.Generator) -> torch.Tensor:
+    # Gains, saturation and hue are all linear in RGB, so one 3x3 matrix an image does them in a single pass.
+    count = len(images)
+    luma = torch.tensor(_LUMA)
+    saturation = 1 + _uniform(count, settings.saturation, generator).view(count, 1, 1)
+    matrix = saturation * torch.eye(3) + (1 - saturation) * luma.expand(3, 3)
+    matrix = _hue_rotation(_uniform(count, settings.hue, generator).flatten() * 2 * math.pi) @ matrix
+    gains = 1 + _uniform(count, settings.channel, generator, channels=3).view(count, 3, 1)
+    brightness = 1 + _uniform(count, settings.brightness, generator).view(count, 1, 1)
+    matrix = (matrix * gains * brightness).to(images)
+    changed = torch.bmm(matrix, images.flatten(2)).view_as(images)
+    contrast = 1 + _uniform(count, settings.contrast, generator).to(images)
+    centre = changed.mean(dim=(1, 2, 3), keepdim=True)
+    return centre + (changed - centre) * contrast
+
+
+def _hue_rotation(angle: torch.Tensor) -> torch.Tensor:
+    # Rotation about the grey axis (1, 1, 1) (Rodrigues' formula): greys stay grey.
+    cosine, sine = torch.cos(angle).view(-1, 1, 1), torch.sin(angle).view(-1, 1, 1)
+    cross = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
+    return cosine * torch.eye(3) + (1 - cosine) / 3 + sine * cross

@@ -1,0 +1,64 @@
+"""Every data set that `mtl` reads, by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from stages.data._dataset import DataSet, Download
+from stages.data.all_idb1 import ALL_IDB1
+from stages.data.all_idb2 import ALL_IDB2
+from stages.data.bccd import BCCD, BCCD_CELLS
+from stages.data.bloodmnist import BLOODMNIST
+from stages.data.cnmc2019 import CNMC2019
+from stages.data.folder import FOLDER
+from stages.data.manifest import MANIFEST
+from stages.data.pbc import PBC
+from stages.data.sample import Sample
+from stages.data.taleqani import TALEQANI
+from stages.data.wbc import WBC_1, WBC_2
+from stages.errors import DataError
+
+__all__ = ["CATALOGUE", "DataSet", "Download", "find_dataset", "read_dataset"]
+
+_ALL = (
+    ALL_IDB1,
+    ALL_IDB2,
+    CNMC2019,
+    TALEQANI,
+    BCCD,
+    BCCD_CELLS,
+    WBC_1,
+    WBC_2,
+    PBC,
+    BLOODMNIST,
+    FOLDER,
+    MANIFEST,
+)
+CATALOGUE: Mapping[str, DataSet] = MappingProxyType({dataset.name: dataset for dataset in _ALL})
+
+
+def find_dataset(name: str) -> DataSet:
+    """Return the data set called `name`.
+
+    Raises:
+        DataError: If there is none; the message suggests the nearest names.
+    """
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), CATALOGUE, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(CATALOGUE)};"
+    raise DataError(
+        f"Expected `dataset` to be a known name, but got {name!r}; {hint} do run `mtl data list`."
+    )
+
+
+def read_dataset(name: str, root: Path) -> list[Sample]:
+    """Return the samples of data set `name` under `root`, sorted by name.
+
+    Raises:
+        DataError: If the name is unknown, the folder missing, nothing is found, or anything is wrong with the tree.
+    """
+    return find_dataset(name).read(root)

@@ -1,0 +1,135 @@
+"""Fetch the data sets whose terms allow it, checked by their published checksum."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from stages.data._problems import BadFileError, Problem, show
+from stages.data.catalogue import Download, find_dataset
+from stages.errors import DataError
+
+__all__ = ["fetch", "get_dataset", "unpack"]
+
+_TIMEOUT = 30.0
+
+
+def get_dataset(name: str, folder: Path, variant: str | None = None) -> Path:
+    """Fetch a data set into `folder`.
+
+    Args:
+        name: Name in the catalogue.
+        folder: Where to put it; made if missing.
+        variant: Which file, where there are several (`"28"`, `"224"`); the first if None.
+
+    Returns:
+        The file, or the folder that its archive was unpacked to.
+
+    Raises:
+        DataError: If the data set must be obtained by hand (the message says how), the variant is unknown, or `fetch`
+            fails.
+    """
+    dataset = find_dataset(name)
+    if not dataset.downloads:
+        raise DataError(f"Expected `{name}` to be free to download, but its terms or a missing checksum forbid it; "
+                        f"do obtain it by hand: {dataset.obtain}")  # fmt: skip
+    variants = {download.variant: download for download in dataset.downloads}
+    if variant is None:
+        return fetch(dataset.downloads[0], folder)
+    if variant not in variants:
+        raise DataError(
+            f"Expected `--variant` to be one of {', '.join(variants)}, but got {variant!r}; do choose one."
+        )
+    return fetch(variants[variant], folder)
+
+
+def fetch(download: Download, folder: Path) -> Path:
+    """Fetch one file, check it, and unpack it where it is an archive.
+
+    The file is written under a temporary name and moved when its checksum fits, so a broken connection leaves nothing
+    behind that looks complete. A file that is already there with the right checksum is not fetched again.
+
+    Raises:
+        DataError: If the network fails, the checksum does not fit, or the folder cannot be written.
+    """
+    import pooch
+
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")  # its progress lines would mix with `--json`
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = Path(
+            pooch.retrieve(
+                download.url,
+                known_hash=download.checksum,
+                fname=download.file,
+                path=folder,
+                downloader=pooch.HTTPDownloader(timeout=_TIMEOUT),
+            )
+        )
+    except ValueError as error:  # pooch says so when the hash does not fit
+        got, todo = (
+            "other bytes",
+            "try again; if it stays so, the source has changed or the connection is tampered with",
+        )
+        raise BadFileError(Problem(download.url, f"a file with {download.checksum}", got, todo)) from error
+    except OSError as error:
+        raise BadFileError(_os_problem(download, folder, error)) from error
+    finally:
+        logger.setLevel(level)
+    return unpack(path, folder / path.stem) if download.unpack else path
+
+
+def _os_problem(download: Download, folder: Path, error: OSError) -> Problem:
+    # Errors of the network are `requests.RequestException`s: OSErrors without an error number.
+    if error.errno is None:
+        got = f"a network error ({type(error).__name__})"
+        todo = f"try again, or fetch it elsewhere and put it there as `{download.file}`"
+        return Problem(download.url, f"fetched into `{show(folder)}`", got, todo)
+    return Problem(
+        show(folder), "a folder that can be written", show(error.strerror or str(error)), "choose another one"
+    )
+
+
+def unpack(archive: Path, target: Path) -> Path:
+    """Unpack a zip archive into `target`, all or nothing.
+
+    Raises:
+        DataError: If it is no zip or damaged, a member would land outside `target` or is a link, or `target` exists.
+    """
+    if target.exists():
+        raise BadFileError(
+            Problem(show(target), "new", "something that exists", "move it away or use it as it is")
+        )
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpack-"))
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            for member in opened.infolist():
+                _refuse_escape(archive, member)
+            opened.extractall(temporary)
+        temporary.chmod(0o755)
+        temporary.rename(target)
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
+        got = f"a damaged one ({show(str(error))})"
+        raise BadFileError(Problem(show(archive), "a complete zip archive", got, "fetch it again")) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _refuse_escape(archive: Path, member: zipfile.ZipInfo) -> None:
+    """Raise if a member would be written outside the folder, or is a link that could lead there."""
+    name = member.filename
+    outside = any(
+        path.is_absolute() or path.anchor or ".." in path.parts
+        for path in (PurePosixPath(name), PureWindowsPath(name))
+    )
+    if outside or stat.S_ISLNK(member.external_attr >> 16):
+        got = f"the member `{show(name)}`"
+        raise BadFileError(
+            Problem(show(archive), "an archive that stays in its folder", got, "do not use this archive")
+        )

@@ -1,0 +1,137 @@
+"""Decode once: every image of a stage, resized, in one memory-mapped uint8 array.
+
+The file is keyed by the content of the images and the parameters, so a stale store cannot be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stages.data.images import load_rgb
+from stages.data.sample import Sample
+from stages.errors import DataError
+
+__all__ = ["cache_folder", "open_store", "resize"]
+
+_VERSION = 1
+Images = npt.NDArray[np.uint8]
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: `MTL_CACHE`, else the user's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get("MTL_CACHE") or platformdirs.user_cache_dir("mtl"))
+
+
+def open_store(
+    samples: Sequence[Sample],
+    fingerprint: str,
+    size: int,
+    fit: str = "stretch",
+    folder: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Images:
+    """Return the images of `samples`, decoded and resized, from the store or into it.
+
+    Args:
+        samples: What to read, in the order of the result.
+        fingerprint: Hash of the samples' content (`content_key`).
+        size: Side in px.
+        fit: `"stretch"`, `"pad"` (black bars) or `"crop"` (centre).
+        folder: Where stores lie; `cache_folder()` if None.
+        progress: Called with (done, total).
+
+    Returns:
+        Memory-mapped images (N, size, size, 3) uint8 RGB, read-only.
+
+    Raises:
+        DataError: If images cannot be read: one error for all of them. If the disk is full or not writable.
+    """
+    key = hashlib.sha256(f"{_VERSION}|{fingerprint}|{size}|{fit}".encode()).hexdigest()[:24]
+    folder = (folder or cache_folder()) / "stores"
+    path = folder / f"{key}.npy"
+    if not path.is_file():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(samples, path, size, fit, progress)
+        except OSError as error:
+            raise DataError(
+                f"Expected the image store {folder} to be writable, but got: {error.strerror or error}; "
+                "do free space there or set MTL_CACHE to another folder"
+            ) from error
+    images: Images = np.load(path, mmap_mode="r")
+    return images
+
+
+def resize(image: Images, size: int, fit: str = "stretch") -> Images:
+    """Resize an image (H, W, 3) uint8 to (size, size, 3); area interpolation when shrinking, cubic when growing."""
+    height, width = image.shape[:2]
+    if fit == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        image = image[top : top + side, left : left + side]
+    elif fit == "pad":
+        side = max(height, width)
+        top, left = (side - height) // 2, (side - width) // 2
+        image = np.asarray(
+            cv2.copyMakeBorder(
+                image, top, side - height - top, left, side - width - left, cv2.BORDER_CONSTANT
+            ),
+            np.uint8,
+        )
+    shrinking = max(image.shape[:2]) > size
+    return np.asarray(
+        cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC),
+        np.uint8,
+    )
+
+
+def _write(
+    samples: Sequence[Sample], path: Path, size: int, fit: str, progress: Callable[[int, int], None] | None
+) -> None:
+    # A file's full length is reserved first: a disk that is too small says so here and not as a bus error later.
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        store = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3)
+        )
+        with temporary.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, temporary.stat().st_size)
+
+        def fill(index: int) -> str | None:
+            try:
+                store[index] = resize(load_rgb(samples[index]), size, fit)
+            except DataError as error:
+                return str(error)
+            return None
+
+        problems = []
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for done, problem in enumerate(pool.map(fill, range(len(samples))), start=1):
+                if problem:
+                    problems.append(problem)
+                if progress:
+                    progress(done, len(samples))
+        if problems:
+            more = (
+                f" (and {len(problems) - 1} more files; `mtl data check` lists them all)"
+                if len(problems) > 1
+                else ""
+            )
+            raise DataError(problems[0] + more)
+        store.flush()
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

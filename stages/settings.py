@@ -1,0 +1,180 @@
+"""Typed settings of data, head, training and one stage: the schema that an experiment is made of.
+
+Light on purpose (no torch), so that a configuration is read and checked before anything heavy loads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "AugmentSettings",
+    "DataSettings",
+    "Hardware",
+    "HeadSettings",
+    "ImageNetSettings",
+    "Settings",
+    "SplitSettings",
+    "StageSettings",
+    "TrainSettings",
+]
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are errors, values are checked on assignment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataSettings(Settings):
+    """Which images a stage learns from."""
+
+    dataset: str = Field(description="name in `mtl data list`")
+    root: Path | None = Field(None, description="its folder or file; none for rendered smears")
+    positive: str | None = Field(None, description="make it two classes: this one against all others")
+    drop: tuple[str, ...] = Field((), description="labels to leave out")
+    limit: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="at most so many images a class, evenly spread"
+    )
+
+
+class SplitSettings(Settings):
+    """How images are parted into train, validation and test."""
+
+    method: Literal["grouped", "block", "kfold", "official", "files"] = Field(
+        "grouped",
+        description="grouped hold-out, block hold-out by file number, k-fold, the source's own parts, saved lists",
+    )
+    test: Fraction = Field(0.2, description="fraction of all images")
+    validation: Fraction = Field(0.15, description="fraction of all images")
+    folds: Annotated[int, Field(ge=2)] = Field(10, description="folds of `kfold`")
+    fold: Annotated[int, Field(ge=0)] = Field(0, description="which fold is the test part, from 0")
+    near_duplicates: bool = Field(True, description="group near-duplicate images before splitting")
+    test_parts: tuple[str, ...] = Field(("test",), description="parts of the source that `official` tests on")
+    validation_parts: tuple[str, ...] = Field(
+        (), description="parts of the source that `official` validates on"
+    )
+    folder: Path | None = Field(None, description="folder with the split lists that `files` gives back")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SplitSettings:
+        if self.method == "files" and self.folder is None:
+            raise ValueError("Expected `folder` to name saved split lists for method 'files', but got none; "
+                             "do give the `splits` folder of a finished run")  # fmt: skip
+        if self.method == "kfold" and self.fold >= self.folds:
+            raise ValueError(
+                f"Expected `fold` to be below `folds` = {self.folds}, but got {self.fold}; do count from 0"
+            )
+        if self.test + self.validation >= 1:
+            raise ValueError("Expected `test` + `validation` to be below 1; do leave something to train on")
+        return self
+
+
+class HeadSettings(Settings):
+    """What sits on the backbone."""
+
+    activation: Literal["sigmoid", "softmax"] = Field(
+        "softmax", description="sigmoid with BCE, or softmax with cross entropy"
+    )
+    pool: Literal["avg", "max"] = Field("avg", description="global pooling")
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="widths of dense layers before the last"
+    )
+    dropout: Fraction = Field(
+        0.0, description="dropout before every dense layer but none for a single one at 0"
+    )
+    batch_norm: bool = Field(False, description="batch normalisation after pooling (paper C)")
+
+
+class AugmentSettings(Settings):
+    """Random changes of the training images; a zero switches a part off."""
+
+    flip: bool = Field(True, description="horizontal and vertical flips")
+    rotate: Annotated[float, Field(ge=0, le=180)] = Field(180.0, description="largest angle in degrees")
+    shift: Fraction = Field(0.05, description="largest shift as a fraction of the side")
+    scale: Fraction = Field(0.1, description="zoom between 1 - scale and 1 + scale")
+    brightness: Fraction = Field(0.1, description="gain between 1 - b and 1 + b")
+    contrast: Fraction = Field(0.1, description="contrast between 1 - c and 1 + c")
+    saturation: Fraction = Field(0.1, description="saturation between 1 - s and 1 + s")
+    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(0.02, description="hue shift in turns")
+    channel: Fraction = Field(0.05, description="white balance: independent gain of each channel")
+    mixup: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="alpha of mixup's Beta distribution; 0 is off"
+    )
+
+
+class TrainSettings(Settings):
+    """How weights are learned."""
+
+    epochs: Annotated[int, Field(ge=1)] = 6
+    head_epochs: Annotated[int, Field(ge=0)] = Field(
+        1, description="first epochs in which the head alone learns"
+    )
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    optimizer: Literal["adam", "adamw", "adamax", "sgd"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    head_learning_rate: Annotated[float, Field(gt=0)] = Field(
+        1e-3, description="of the head in the head epochs"
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    schedule: Literal["exponential", "cosine", "constant"] = "cosine"
+    decay: Annotated[float, Field(gt=0, le=1)] = Field(0.96, description="exponential: factor per epoch")
+    warmup: Fraction = Field(0.1, description="cosine: fraction of steps that rise to the peak")
+    policy: Literal["frozen", "full", "gradual", "layer_decay"] = Field(
+        "full", description="which layers learn"
+    )
+    unfreeze_every: Annotated[int, Field(ge=1)] = Field(
+        1, description="gradual: epochs between two unfreezings"
+    )
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.75, description="layer_decay: factor per depth group"
+    )
+    balance: Literal["none", "weights", "oversample"] = Field(
+        "none", description="class weights or random oversampling"
+    )
+    label_smoothing: Fraction = 0.0
+    monitor: Literal["validation_loss", "validation_macro_f1"] = Field(
+        "validation_loss", description="what makes an epoch the best"
+    )
+    patience: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="early stopping: epochs without a better one"
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="weights of the best validation epoch or of the last"
+    )
+
+
+class StageSettings(Settings):
+    """One stage that learns: data, image size, head, augmentation and training."""
+
+    data: DataSettings
+    split: SplitSettings = SplitSettings()
+    image_size: Annotated[int, Field(ge=16, le=2048)] = Field(
+        128, description="side in px that images are resized to"
+    )
+    fit: Literal["stretch", "pad", "crop"] = Field(
+        "stretch", description="how a non-square image becomes square"
+    )
+    head: HeadSettings = HeadSettings()
+    augment: AugmentSettings = AugmentSettings()
+    train: TrainSettings = TrainSettings()
+
+
+class ImageNetSettings(Settings):
+    """Stage 1: verified ImageNet weights, optionally trained further on any image folder."""
+
+    proceed: StageSettings | None = Field(None, description="continue on these images (paper A, eq. 1)")
+
+
+class Hardware(Settings):
+    """What to train on, in Lightning's words."""
+
+    accelerator: str = "auto"
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
