@@ -134,15 +134,15 @@ def create_backbone(
         match_state(backbone, load_state(path), f"`--weights` {path.name}")
         return backbone, _record(name, f"file:{path.name}", "as the file's owner says", _sha256(path))
     embedded = EMBEDDED.get(name)
-    path = _embedded_file(embedded) if embedded else None
-    if embedded and path:
-        checksum = _sha256(path)
+    file = _embedded_file(embedded) if embedded else None
+    if embedded and file:
+        checksum = _sha256(file)
         if checksum != embedded.sha256:
             raise ModelError(
-                f"Expected {path.name} to have sha256 {embedded.sha256[:12]}..., but got {checksum[:12]}...; "
+                f"Expected {file.name} to have sha256 {embedded.sha256[:12]}..., but got {checksum[:12]}...; "
                 f"do reinstall {embedded.package}"
             )
-        match_state(backbone, load_state(path), path.name)
+        match_state(backbone, load_state(file), file.name)
         return backbone, _record(name, f"package:{embedded.package}", embedded.licence, checksum)
     return backbone, _load_from_hub(name, backbone)
 
@@ -215,10 +215,15 @@ def _record(name: str, source: str, licence: str, checksum: str) -> WeightRecord
     import timm
 
     config = timm.get_pretrained_cfg(name)
-    mean = tuple(config.mean) if config else (0.485, 0.456, 0.406)
-    std = tuple(config.std) if config else (0.229, 0.224, 0.225)
-    side = config.input_size[-1] if config else 224
-    return WeightRecord(name, source, licence, checksum, mean, std, side)
+    if config is None:
+        return WeightRecord(name, source, licence, checksum, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224)
+    mean, std = (_three(values) for values in (config.mean, config.std))
+    return WeightRecord(name, source, licence, checksum, mean, std, int(config.input_size[-1]))
+
+
+def _three(values: tuple[float, ...]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return float(red), float(green), float(blue)
 
 
 def _embedded_file(embedded: EmbeddedWeights) -> Path | None:
@@ -236,7 +241,7 @@ def _load_from_hub(name: str, backbone: nn.Module) -> WeightRecord:
 
     config = timm.get_pretrained_cfg(name)
     repository = config.hf_hub_id if config else None
-    if not repository:
+    if config is None or not repository:
         raise ModelError(
             f"Expected weights of {name} on the hub, but there are none; do give --weights PATH or --weights none"
         )

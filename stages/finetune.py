@@ -53,4 +53,4 @@ def rate_factor(train: TrainSettings, step: int, steps_per_epoch: int) -> float:
     rise = train.warmup * total
     if step < rise:
         return (step + 1) / (rise + 1)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1.0, total - rise))))
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / (total - rise))))

@@ -103,8 +103,7 @@ class StageModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
-        """Freeze what this epoch does not train, and seed dropout from (seed, epoch)."""
-        torch.manual_seed(_mix(self.seed, self.current_epoch))
+        """Freeze what this epoch does not train."""
         frozen = first_learning_groups(self.settings.train, self.current_epoch, len(self.depth))
         parameters = dict(self.network.backbone.named_parameters())
         for depth, names in enumerate(self.depth):
@@ -121,6 +120,9 @@ class StageModule(pl.LightningModule):
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
         """Return the loss of one batch."""
         images, labels, positions = batch
+        seed = _mix(self.seed, self.current_epoch, index, self.global_rank)
+        # Dropout draws from the global generator, which loaders advance too and a resume starts elsewhere.
+        torch.manual_seed(seed)
         targets = functional.one_hot(labels, len(self.network.classes)).float()
         if self.banks:
             logits = self.network.head(self.banks["train"][positions.cpu()].to(self.device))

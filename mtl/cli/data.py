@@ -76,32 +76,34 @@ def get(
 ) -> None:
     """Download a data set whose terms allow it, or print how to obtain it."""
     from stages.data.catalogue import find_dataset
+    from stages.data.check import show
     from stages.data.download import get_dataset
 
     dataset = find_dataset(name)
     path = get_dataset(name, folder or Path("data") / name, variant) if dataset.downloads else None
     if as_json:
-        _print_json({"dataset": name, "path": str(path) if path else None, "obtain": dataset.obtain})
+        _print_json({"dataset": name, "path": show(path) if path else None, "obtain": dataset.obtain})
     else:
-        typer.echo(str(path) if path else f"{name} ({dataset.licence}): {dataset.obtain}")
+        typer.echo(show(path) if path else f"{name} ({dataset.licence}): {dataset.obtain}")
 
 
 @app.command()
 def render(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the two trees.")],
-    fields: Annotated[int, typer.Option(min=1, help="Fields (ALL-IDB1 layout).")] = 60,
-    crops: Annotated[int, typer.Option(min=1, help="Single cells (ALL-IDB2 layout).")] = 80,
-    slides: Annotated[int, typer.Option(min=1, help="Slides that the fields come from.")] = 12,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Size of a field in px.")] = "512x384",
+    fields: Annotated[int, typer.Option(help="Fields (ALL-IDB1 layout).")] = 160,
+    crops: Annotated[int, typer.Option(help="Single cells (ALL-IDB2 layout).")] = 260,
+    slides: Annotated[int, typer.Option(help="Slides that the fields come from, 4 or more.")] = 32,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size of a field in px.")] = "648x486",
     seed: Annotated[int, typer.Option(help="The same seed gives the same pixels.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Render smears: invented cells in the layout of ALL-IDB1 and ALL-IDB2, for trying things out."""
+    from stages.data.check import show
     from stages.data.smears import render_trees
 
     width, height = _size(size)
     with _progress("render") as tell:
-        render_trees(
+        trees = render_trees(
             folder,
             fields=fields,
             crops=crops,
@@ -112,15 +114,17 @@ def render(
             progress=tell,
         )
     if as_json:
-        _print_json({"folder": str(folder), "fields": fields, "crops": crops, "slides": slides, "seed": seed})
+        _print_json({"all-idb1": show(trees.all_idb1), "all-idb2": show(trees.all_idb2), "rendered": True})
     else:
-        typer.echo(f"Rendered {fields} fields and {crops} single cells into {folder}")
+        typer.echo(f"Rendered, no patient's: {show(trees.all_idb1)}, {show(trees.all_idb2)}")
 
 
 def _size(text: str) -> tuple[int, int]:
     """Return (width, height) of a text such as `640x480`."""
     sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and 0 < len(side) < 6 for side in sides):
+    if len(sides) != 2 or not all(
+        side.isascii() and side.isdigit() and 0 < len(side) < 6 and int(side) for side in sides
+    ):
         message = f"Expected `--size` to be of the form WxH, but got {text!r}; do give it as in 640x480."
         raise typer.BadParameter(message)
     return int(sides[0]), int(sides[1])
@@ -183,8 +187,12 @@ def _print_report(report: CheckReport) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("class", "images", "in the full set", title=f"{report.dataset} in {report.root}")
-    for label in report.counts | report.expected:
+    from stages.data.check import show
+
+    table = Table(
+        "class", "images", "in the full set", title=Text(f"{report.dataset} in {show(report.root)}")
+    )
+    for label in {**report.counts, **report.expected}:
         expected = report.expected.get(label)
         full = "-" if expected is None else f"{expected:,}"
         table.add_row(Text(label), f"{report.counts.get(label, 0):,}", full)
@@ -197,7 +205,7 @@ def _print_report(report: CheckReport) -> None:
     for title, items in (("note", report.notes), ("problem", report.problems)):
         for item in items:
             typer.echo(f"{title}: {item.path}: {item.what}; do {item.todo}")
-    typer.echo(f"{len(report.problems)} problems, {len(report.notes)} notes")
+    typer.echo(f"problems: {len(report.problems)}, notes: {len(report.notes)}")
 
 
 def _print(table: Table) -> None:

@@ -54,7 +54,7 @@ class DataSet:
         split_unit: What a split may keep apart: `"patient"`, `"image (no patient ids)"`, ...
         obtain: How to get it by hand, one or two sentences.
         layout: The tree that the reader expects.
-        scan: The reader.
+        reader: Finds samples and problems under a root.
         downloads: Files that may be fetched; empty where the terms or a missing checksum forbid it.
     """
 
@@ -70,7 +70,7 @@ class DataSet:
     split_unit: str
     obtain: str
     layout: str
-    scan: Callable[[Path], Scan] = field(repr=False)
+    reader: Callable[[Path], Scan] = field(repr=False)
     expected: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     downloads: tuple[Download, ...] = ()
 
@@ -78,6 +78,21 @@ class DataSet:
     def downloadable(self) -> tuple[Download, ...] | None:
         """The files that `mtl data get` fetches, or None."""
         return self.downloads or None
+
+    def scan(self, root: Path) -> Scan:
+        """Return the samples under `root` and what is wrong with them, for `mtl data check`.
+
+        Raises:
+            DataError: If the tree is not there or not of the layout, so that nothing can be said about its files.
+        """
+        try:
+            return self.reader(root)
+        except OSError as error:
+            path = show(error.filename) if isinstance(error.filename, str) else show(root)
+            got = show(error.strerror or "an error")
+            raise BadFileError(
+                Problem(path, "a path that can be read", got, "check its permissions")
+            ) from error
 
     def read(self, root: Path) -> list[Sample]:
         """Return the samples under `root`, sorted by name.
@@ -103,7 +118,5 @@ def samples_of(scan: Scan, name: str, root: Path) -> list[Sample]:
         also = f" ({more} more: `mtl data check {name} DIR` lists them.)" if more else ""
         raise DataError(problems[0].message + also)
     if not scan.samples:
-        raise BadFileError(
-            Problem("root", f"a `{name}` data set", f"`{show(root)}` without images", "check the path")
-        )
+        raise BadFileError(Problem(show(root), f"a `{name}` data set", "no images", "check the path"))
     return sorted(scan.samples, key=lambda sample: sample.name)

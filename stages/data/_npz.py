@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import zipfile
 import zlib
@@ -39,7 +40,7 @@ def read_labels(path: Path, classes: int) -> list[list[int]]:
 
     parts: list[list[int]] = []
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             missing = [f"{p}_{k}" for p in PARTS for k in ("images", "labels") if f"{p}_{k}" not in file]
             if missing:
                 raise _error(
@@ -75,11 +76,11 @@ def _header(path: Path, name: str) -> tuple[tuple[int, ...], str]:
     import numpy as np
 
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-        version = np.lib.format.read_magic(member)  # type: ignore[no-untyped-call]
+        version = np.lib.format.read_magic(member)
         read = (
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )
-        shape, _, dtype = read(member)  # type: ignore[no-untyped-call]
+        shape, _, dtype = read(member)
     return tuple(shape), str(dtype)
 
 
@@ -117,13 +118,12 @@ def _arrays(path: Path, size: int, mtime_ns: int) -> tuple[npt.NDArray[np.uint8]
     arrays = []
     for part in PARTS:
         shape, _ = _header(path, f"{part}_images")
-        file = TemporaryFile()  # noqa: SIM115 - the map keeps it open
-        with zipfile.ZipFile(path) as archive, archive.open(f"{part}_images.npy") as member:
-            while block := member.read(1 << 22):
-                file.write(block)
-        file.flush()
-        offset = file.tell() - int(np.prod(shape))
-        arrays.append(
-            np.memmap(file, np.uint8, "r", offset, shape) if shape[0] else np.zeros(shape, np.uint8)
-        )
+        with TemporaryFile() as file:  # the map outlives it
+            with zipfile.ZipFile(path) as archive, archive.open(f"{part}_images.npy") as member:
+                shutil.copyfileobj(member, file, 1 << 22)
+            file.flush()
+            offset = file.tell() - int(np.prod(shape))
+            arrays.append(
+                np.memmap(file, np.uint8, "r", offset, shape) if shape[0] else np.zeros(shape, np.uint8)
+            )
     return tuple(arrays)

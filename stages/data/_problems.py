@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stages.data.sample import Sample
@@ -60,11 +61,13 @@ class Scan:
         samples: The records, in any order.
         problems: What makes the data unfit for use; reading raises the first.
         notes: What the reader put right or passed over; worth a line in `mtl data check`, no more.
+        expected: Images a class in the full set, where labels other than the usual ones were read.
     """
 
     samples: list[Sample] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
+    expected: Mapping[str, int] | None = None
 
     def problem(self, path: str | os.PathLike[str], expected: str, got: str, todo: str) -> None:
         """Add a problem; `path` is made printable here, `got` must be."""

@@ -37,7 +37,7 @@ def number_in(stem: str) -> int | None:
     return int(numbers[-1]) if numbers else None
 
 
-def require_folder(root: Path, argument: str = "root") -> Path:
+def require_folder(root: Path) -> Path:
     """Return `root`, or say why it is no folder that can be read.
 
     Raises:
@@ -46,13 +46,9 @@ def require_folder(root: Path, argument: str = "root") -> Path:
     if root.is_dir():
         return root
     if root.is_file():
-        raise BadFileError(
-            Problem(argument, "a folder", f"the file `{show(root)}`", "give the folder that holds it")
-        )
-    got = f"`{show(root)}`, " + (
-        "a broken link or a link loop" if root.is_symlink() else "which does not exist"
-    )
-    raise BadFileError(Problem(argument, "a folder", got, "check the path"))
+        raise BadFileError(Problem(show(root), "a folder", "a file", "give the folder that holds it"))
+    got = "a broken link or a link loop" if root.is_symlink() else "nothing"
+    raise BadFileError(Problem(show(root), "a folder", got, "check the path"))
 
 
 def find_folder(root: Path, *candidates: str, marks: Iterable[str] = ()) -> Path:
@@ -69,9 +65,9 @@ def find_folder(root: Path, *candidates: str, marks: Iterable[str] = ()) -> Path
     wanted = " or ".join(f"`{name}`" for name in (marks or candidates))
     raise BadFileError(
         Problem(
-            "root",
+            show(root),
             f"a folder with {wanted} in it",
-            f"`{show(root)}` without",
+            "one without",
             "give the folder that the archive unpacks to",
         )
     )

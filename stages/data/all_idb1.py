@@ -63,6 +63,7 @@ def scan(root: Path, labels: Labels = "auto") -> Scan:
             Problem(show(table), "a CSV file with the FAB class of every field", "nothing", _HOW)
         )
     fab = _read_fab(table, result) if labels != "binary" and table.is_file() else None
+    result.expected = {"normal": 59} if fab is not None else None
     for path in images_in(root / "im", result):
         _add(path, root, fab, result)
     if fab is not None:
@@ -175,6 +176,6 @@ ALL_IDB1 = DataSet(
     obtain="Ask for it at https://homes.di.unimi.it/scotti/all (form, by e-mail); unpack it so that `im/` and `xyc/` lie in DIR. "
     f"For FAB classes, {_HOW}, and save it as DIR/fab.csv.",
     layout="DIR/im/ImNNN_{0,1}.jpg, DIR/xyc/ImNNN_{0,1}.xyc, optional DIR/fab.csv, DIR/masks/ImNNN_{0,1}.png",
-    scan=partial(scan, labels="auto"),
+    reader=partial(scan, labels="auto"),
     expected=MappingProxyType({"normal": 59, "leukaemia": 49}),
 )

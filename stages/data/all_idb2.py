@@ -59,6 +59,6 @@ ALL_IDB2 = DataSet(
     split_unit="image (tied to ALL-IDB1 fields by template matching)",
     obtain="Ask for it at https://homes.di.unimi.it/scotti/all (form, by e-mail); unpack it so that `img/` lies in DIR.",
     layout="DIR/img/ImNNN_{0,1}.tif, 257x257",
-    scan=scan,
+    reader=scan,
     expected=MappingProxyType({"normal": 130, "lymphoblast": 130}),
 )

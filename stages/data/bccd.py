@@ -115,15 +115,9 @@ def scan_cells(root: Path) -> Scan:
             seen.add(box)
             crop = (box.x0, box.y0, box.x1, box.y1)
             name = f"{sample.name}#{box.x0},{box.y0},{box.x1},{box.y1}"
-            cell = replace(
-                sample,
-                name=name,
-                label=box.label,
-                dataset="bccd-cells",
-                group=sample.name,
-                crop=crop,
-                boxes=(),
-            )
+            # The mask goes: it is of the field's size, not of the crop's.
+            cell = replace(sample, name=name, label=box.label, dataset="bccd-cells", group=sample.name)
+            result.samples.append(replace(cell, mask=None, crop=crop, boxes=()))
     return result
 
 
@@ -143,7 +137,7 @@ BCCD = DataSet(
     obtain="`git clone https://github.com/Shenggan/BCCD_Dataset` and give that folder (GitHub publishes no checksum of its "
     "archives, so `mtl` does not fetch it); masks lie beside it as SegmentationMasks where you have them.",
     layout=_LAYOUT,
-    scan=scan_fields,
+    reader=scan_fields,
     expected=MappingProxyType({"field": 364}),
 )
 
@@ -156,6 +150,6 @@ BCCD_CELLS = replace(
     label_rule="the name of the box",
     group_rule="the field that the box lies in",
     split_unit="source field",
-    scan=scan_cells,
-    expected=MappingProxyType({}),
+    reader=scan_cells,
+    expected=MappingProxyType({"RBC": 4155, "WBC": 372, "Platelets": 361}),
 )

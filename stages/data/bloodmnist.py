@@ -59,9 +59,9 @@ def _find(root: Path) -> Path:
     found = sorted(require_folder(root).glob("bloodmnist*.npz"))
     if len(found) == 1:
         return found[0]
-    got = f"{len(found)} in `{show(root)}`" if found else f"`{show(root)}` without one"
+    got = f"a folder with {len(found) or 'none'}"
     raise BadFileError(
-        Problem("root", "a `bloodmnist*.npz` or a folder with just one", got, "name the file itself")
+        Problem(show(root), "a `bloodmnist*.npz` or a folder with just one", got, "name the file itself")
     )
 
 
@@ -90,7 +90,7 @@ BLOODMNIST = DataSet(
     split_unit="image (no patient ids)",
     obtain=f"`mtl data get bloodmnist`, or download a `bloodmnist*.npz` at {_RECORD}.",
     layout="DIR/bloodmnist.npz (28 px) or bloodmnist_{64,128,224}.npz",
-    scan=scan,
+    reader=scan,
     expected=MappingProxyType(
         dict(zip(_CLASSES, (1218, 3117, 1551, 2895, 1214, 1420, 3329, 2348), strict=True))
     ),

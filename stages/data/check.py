@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.data._problems import BadFileError, Problem, show
+from stages.data._problems import BadFileError, Problem, Scan, show
 from stages.data.catalogue import find_dataset
 from stages.data.sample import Sample
 
-__all__ = ["CheckReport", "Problem", "Sizes", "check_dataset"]
+__all__ = ["CheckReport", "Problem", "Sizes", "check_dataset", "show"]
 
 _WORKERS = 4
 _FAR = 2.0  # a side so many times larger or smaller than the median is worth a note
@@ -79,24 +79,28 @@ def check_dataset(name: str, root: Path, progress: Callable[[int, int], None] | 
         progress: Called with (files done, files in all).
 
     Returns:
-        The report; a tree that is not there or not of the right layout is a problem in it like any other.
+        The report.
 
     Raises:
-        DataError: If the name is unknown.
+        DataError: If the name is unknown, or `root` is not there or not of the layout: there is nothing to list.
     """
     dataset = find_dataset(name)
     try:
         scan = dataset.scan(root)
     except BadFileError as error:
-        samples: Sequence[Sample] = ()
-        problems, notes = [error.problem], list[Problem]()
-    else:
-        samples, problems, notes = scan.samples, list(scan.problems), list(scan.notes)
-        if not samples and not problems:
-            problems.append(
-                Problem("root", f"a `{name}` data set", f"`{show(root)}` without images", "check the path")
-            )
-        problems += _repeats(samples)
+        if error.problem.path == show(root):
+            raise
+        scan = Scan(problems=[error.problem])
+    samples, problems, notes = scan.samples, list(scan.problems), list(scan.notes)
+    counts = _counts(samples, dataset.classes)
+    problems += _repeats(samples)
+    if not samples and not problems:
+        problems.append(Problem(show(root), f"a `{name}` data set", "no images", "check the path"))
+    if len(counts) == 1 and len(dataset.classes) != 1:
+        got = f"`{show(next(iter(counts)))}` alone"
+        notes.append(
+            Problem(show(root), "a set of two or more classes", got, "add the others before training")
+        )
     sizes: dict[Path, tuple[int, int]] = {}
     for path, outcome in _inspect_all(samples, progress):
         if isinstance(outcome, Problem):
@@ -109,8 +113,8 @@ def check_dataset(name: str, root: Path, progress: Callable[[int, int], None] | 
     return CheckReport(
         dataset=name,
         root=root,
-        counts=_counts(samples, dataset.classes),
-        expected=dataset.expected,
+        counts=counts,
+        expected=dataset.expected if scan.expected is None else scan.expected,
         parts=dict(sorted(Counter(sample.part for sample in samples if sample.part).items())),
         groups=len({sample.group for sample in samples if sample.group}) or None,
         split_unit=dataset.split_unit,

@@ -21,7 +21,7 @@ from stages.data.sample import Sample
 __all__ = ["CNMC2019", "parse_name"]
 
 _CLASSES = ("hem", "all")
-_NAME = re.compile(r"UID_(H?[0-9]+)_([0-9]+)_([0-9]+)_(all|hem)", re.IGNORECASE)
+_NAME = re.compile(r"UID_(H?)([0-9]{1,9})_[0-9]+_[0-9]+_(all|hem)", re.IGNORECASE)
 _TEST_CSV = ("*prelim*labels*.csv", "phase2.csv")
 
 
@@ -33,8 +33,8 @@ def parse_name(stem: str) -> tuple[str, str] | None:
     match = _NAME.fullmatch(stem)
     if match is None:
         return None
-    healthy, digits = re.fullmatch(r"(H?)([0-9]+)", match[1].upper()).groups()  # type: ignore[union-attr]
-    return f"{healthy}{int(digits)}", match[4].lower()
+    subject = f"{match[1].upper()}{int(match[2])}"
+    return subject, match[3].lower()
 
 
 def scan(root: Path) -> Scan:
@@ -46,11 +46,11 @@ def scan(root: Path) -> Scan:
     if not folds and not tables:
         raise BadFileError(
             Problem(
-                "root",
+                show(root),
                 "a folder with `fold_0`, `fold_1`, `fold_2` in it",
-                f"`{show(root)}` without",
+                "one without",
                 "give the folder that the archives unpack to",
-            )  # fmt: skip
+            )
         )
     for fold in folds:
         _add_fold(fold, root, result)
@@ -146,7 +146,7 @@ CNMC2019 = DataSet(
     kind="single-cell",
     classes=_CLASSES,
     source="https://www.cancerimagingarchive.net/collection/c-nmc-2019/",
-    licence="see the TCIA page (CC BY 3.0)",
+    licence="TCIA data usage policy, see the page",
     citation="Gupta, Gupta: ALL challenge dataset of ISBI 2019. The Cancer Imaging Archive 2019. "
     "doi:10.7937/tcia.2019.dc64i46r",
     label_rule="the folder `all` (lymphoblast) or `hem` (normal); the CSV for the preliminary test phase",
@@ -156,6 +156,6 @@ CNMC2019 = DataSet(
     "`andrewmvd/leukemia-classification`) and give the folder that the archives unpack to.",
     layout="DIR/**/fold_{0,1,2}/{all,hem}/UID_<subject>_<image>_<cell>_{all,hem}.bmp, "
     "DIR/**/C-NMC_test_prelim_phase_data_labels.csv beside its images",
-    scan=scan,
+    reader=scan,
     expected=MappingProxyType({"hem": 1130 + 1163 + 1096 + 648, "all": 2397 + 2418 + 2457 + 1219}),
 )

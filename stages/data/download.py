@@ -7,6 +7,7 @@ import stat
 import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 from stages.data._problems import BadFileError, Problem, show
 from stages.data.catalogue import Download, find_dataset
@@ -57,6 +58,10 @@ def fetch(download: Download, folder: Path) -> Path:
     """
     import pooch
 
+    responses: list[Any] = []
+    # pooch leaves the response of a broken connection open; the hook hands it out so that it can be closed.
+    keep = {"response": lambda response, **_: responses.append(response)}
+
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel("ERROR")  # its progress lines would mix with `--json`
@@ -68,7 +73,7 @@ def fetch(download: Download, folder: Path) -> Path:
                 known_hash=download.checksum,
                 fname=download.file,
                 path=folder,
-                downloader=pooch.HTTPDownloader(timeout=_TIMEOUT),
+                downloader=pooch.HTTPDownloader(timeout=_TIMEOUT, hooks=keep),
             )
         )
     except ValueError as error:  # pooch says so when the hash does not fit
@@ -81,6 +86,8 @@ def fetch(download: Download, folder: Path) -> Path:
         raise BadFileError(_os_problem(download, folder, error)) from error
     finally:
         logger.setLevel(level)
+        for response in responses:
+            response.close()
     return unpack(path, folder / path.stem) if download.unpack else path
 
 
@@ -105,6 +112,7 @@ def unpack(archive: Path, target: Path) -> Path:
         raise BadFileError(
             Problem(show(target), "new", "something that exists", "move it away or use it as it is")
         )
+    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpack-"))
     try:
         with zipfile.ZipFile(archive) as opened:

@@ -27,7 +27,7 @@ def scan(root: Path) -> Scan:
     tops = subfolders(require_folder(root), result)
     if not tops and not result.problems:
         raise BadFileError(
-            Problem("root", "a folder with one folder a class", f"`{show(root)}` without", "check the path")
+            Problem(show(root), "a folder with one folder a class", "one without", "check the path")
         )
     parted = tops and all(top.name.lower() in _PARTS for top in tops)
     for top in tops if parted else [root]:
@@ -61,5 +61,5 @@ FOLDER = DataSet(
     split_unit="image (no patient ids)",
     obtain="Put images into DIR/<class>/ or DIR/{train,val,test}/<class>/.",
     layout="DIR/<class>/**/*.{jpg,png,tif,bmp} or DIR/{train,val,test}/<class>/**",
-    scan=scan,
+    reader=scan,
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from stages.data._masks import ENCODINGS, codes_of
 from stages.data._npz import read_frame
 from stages.data._problems import BadFileError, Problem, show
 from stages.data.sample import Sample
@@ -40,7 +41,6 @@ _KINDS = {
 _CONVERT = (
     "convert it to 8-bit RGB, e.g. `magick IN -alpha off -colorspace sRGB -depth 8 -type TrueColor OUT.png`"
 )
-_ENCODINGS = "0/255, 0/128/255 or 0/155/255 (background, cytoplasm, nucleus)"
 
 
 def load_rgb(sample: Sample) -> npt.NDArray[np.uint8]:
@@ -98,14 +98,14 @@ def load_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
         if image.mode not in ("L", "1", "RGB") or _deep(image):
             got = _not_rgb(image) or "something else"
             raise BadFileError(
-                Problem(show(path), f"an 8-bit mask with {_ENCODINGS}", got, "save it as 8-bit greyscale")
+                Problem(show(path), f"an 8-bit mask with {ENCODINGS}", got, "save it as 8-bit greyscale")
             )
         grey = _pixels(path, image.convert("L") if image.mode == "1" else image)
     if grey.ndim == 3:
         if (grey != grey[..., :1]).any():
             raise BadFileError(
                 Problem(
-                    show(path), f"a mask with {_ENCODINGS}", "a colour image", "give the mask, not a picture"
+                    show(path), f"a mask with {ENCODINGS}", "a colour image", "give the mask, not a picture"
                 )
             )
         grey = np.ascontiguousarray(grey[..., 0])
@@ -113,37 +113,13 @@ def load_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
         expected, got = f"{shape[1]}x{shape[0]} px as its image", f"{grey.shape[1]}x{grey.shape[0]} px"
         raise BadFileError(Problem(show(path), expected, got, "give the mask of that image"))
     counts = np.bincount(grey.ravel(), minlength=256)
-    codes = _codes(counts)
+    codes = codes_of(counts)
     if codes is None:
         top = ", ".join(str(value) for value in np.argsort(-counts, kind="stable")[:4] if counts[value])
         raise BadFileError(
-            Problem(show(path), f"a mask with {_ENCODINGS}", f"mostly the values {top}", "recode it")
+            Problem(show(path), f"a mask with {ENCODINGS}", f"mostly the values {top}", "recode it")
         )
     return codes[grey]
-
-
-def _codes(counts: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8] | None:
-    """Return the table value -> code (256,) uint8 for a histogram (256,), or None if no known encoding fits."""
-    slack = 12  # rounding and compression around a level
-    between = counts.copy()
-    between[: slack + 1] = 0
-    between[255 - slack :] = 0
-    bright = int(counts[255 - slack :].sum())
-    level = int(between.argmax())
-    peak = int(between[max(level - slack, 0) : level + slack + 1].sum())
-    table = np.zeros(256, np.uint8)
-    if between.sum() and 2 * peak >= between.sum() and 112 <= level <= 171:  # a cytoplasm level
-        table[(level + 1) // 2 :] = 1
-        table[(level + 255) // 2 :] = 2
-        strays = int(between.sum()) - peak
-    else:
-        table[128:] = 2
-        strays = int(between.sum())
-    # Labels stored as 0/1/2 hide within the slack around black: they are no known encoding, not an empty mask.
-    faint = int(counts[1 : slack + 1].sum())
-    if strays > 0.1 * counts.sum() or (faint and not bright and not peak):
-        return None
-    return table
 
 
 def _open(path: Path) -> Image.Image:
@@ -211,7 +187,9 @@ def _not_rgb(image: Image.Image) -> str | None:
 
 
 def _deep(image: Image.Image) -> bool:
-    """Say whether channels have another depth than 8 bits; Pillow would cut them down in silence."""
+    """Say whether channels hold another depth than the mode says; Pillow would cut them down in silence."""
+    if image.mode in ("I", "F"):
+        return False
     raw = str([tile[3] for tile in getattr(image, "tile", [])])
     return any(f";{bits}" in raw for bits in (12, 15, 16, 32))
 

@@ -18,9 +18,7 @@ def scan(root: Path) -> Scan:
     """Return images and problems; `root` is the CSV file, paths in it are relative to its folder."""
     result = Scan()
     if root.is_dir():
-        raise BadFileError(
-            Problem("root", "a CSV file", f"the folder `{show(root)}`", "give the path of the CSV itself")
-        )
+        raise BadFileError(Problem(show(root), "a CSV file", "a folder", "give the path of the CSV itself"))
     rows = read_table(root, ["path", "label"], ["group", "mask", "part"])
     seen: dict[Path, int] = {}
     for position, row in enumerate(rows):
@@ -101,5 +99,5 @@ MANIFEST = DataSet(
     split_unit="group of the CSV, else image",
     obtain="Write a CSV file `path,label` with optional columns `group` (patient or slide), `mask`, `part`.",
     layout="FILE.csv with path,label[,group][,mask][,part]; paths relative to its folder",
-    scan=scan,
+    reader=scan,
 )

@@ -49,7 +49,7 @@ PBC = DataSet(
     obtain="Download PBC_dataset_normal_DIB.zip at https://data.mendeley.com/datasets/snkd93bnjr/1 and unpack it "
     "(no checksum of the archive is known to us, so `mtl` does not fetch it).",
     layout="DIR/PBC_dataset_normal_DIB/<class>/*.jpg, about 360x363",
-    scan=scan,
+    reader=scan,
     expected=MappingProxyType(
         {
             "basophil": 1218,

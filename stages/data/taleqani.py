@@ -52,6 +52,6 @@ TALEQANI = DataSet(
     obtain="Download it with an account at https://www.kaggle.com/datasets/mehradaria/leukemia and give the folder that "
     "holds `Original`.",
     layout="DIR/Original/{Benign,Early,Pre,Pro}/*.jpg, 224x224",
-    scan=partial(scan, version="Original"),
+    reader=partial(scan, version="Original"),
     expected=MappingProxyType({"Benign": 504, "Early": 985, "Pre": 963, "Pro": 804}),
 )

@@ -60,10 +60,8 @@ def _labels(folder: Path, which: int, result: Scan) -> dict[int, str]:
     csv = f"Class Labels of Dataset {which}.csv"
     table = next((path / csv for path in (folder.parent, folder) if (path / csv).is_file()), None)
     if table is None:
-        got = "nothing"
-        raise BadFileError(
-            Problem(show(folder.parent / csv), "a CSV file with the classes", got, "download it again")
-        )
+        expected, got = f"a folder with `{csv}` beside the images or above", "neither"
+        raise BadFileError(Problem(show(folder), expected, got, "give the folder that holds both"))
     column = "class label" if which == 1 else "class"
     labels: dict[int, str] = {}
     for line, row in read_table(table, ["image id", column]):
@@ -95,7 +93,7 @@ WBC_1 = DataSet(
     obtain="`git clone https://github.com/zxaoyou/segmentation_WBC` and give that folder (GitHub publishes no checksum of "
     "its archives, so `mtl` does not fetch it).",
     layout="DIR/Dataset 1/NNN.bmp and NNN.png (mask), DIR/Class Labels of Dataset 1.csv",
-    scan=partial(scan, which=1),
+    reader=partial(scan, which=1),
     expected=MappingProxyType(dict(zip(_CLASSES, (176, 53, 48, 22, 1), strict=True))),
 )
 
@@ -104,6 +102,6 @@ WBC_2 = replace(
     name="wbc-2",
     title="Zheng 2018 white blood cells, Dataset 2 (CellaVision)",
     layout="DIR/Dataset 2/NNN.bmp and NNN.png (mask), DIR/Class Labels of Dataset 2.csv",
-    scan=partial(scan, which=2),
+    reader=partial(scan, which=2),
     expected=MappingProxyType(dict(zip(_CLASSES, (33, 37, 15, 12, 3), strict=True))),
 )

@@ -8,8 +8,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 
 TILE = 512
-# Wavelengths in micrometres: granules, chromatin strands, chromatin clumps, clouds in cytoplasm, plasma film.
-BANDS: dict[str, float] = {"grain": 0.55, "fine": 0.9, "clump": 1.7, "cloud": 3.5, "film": 14.0}
+# Wavelengths in micrometres: granules, chromatin strands, chromatin clumps, clouds in cytoplasm, bent outlines.
+BANDS: dict[str, float] = {"grain": 0.55, "fine": 0.9, "clump": 1.7, "cloud": 3.5, "bend": 8.0}
 
 
 @lru_cache(maxsize=64)
@@ -55,4 +55,5 @@ def texture(rng: np.random.Generator, band: str, shape: tuple[int, int], pixels_
     signs = rng.choice((-1, 1), size=2)
     rows = (row + signs[0] * np.arange(shape[0])) % TILE
     columns = (column + signs[1] * np.arange(shape[1])) % TILE
-    return source[rows[:, None], columns[None, :]]
+    patch: Array = source.take(rows, axis=0).take(columns, axis=1)
+    return patch

@@ -10,6 +10,9 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 
 _ANGLES = 1024
+_THETA = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
+_ORDERS = np.arange(2, 18)[:, None]
+_COSINES, _SINES = np.cos(_ORDERS * _THETA), np.sin(_ORDERS * _THETA)
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,14 @@ class Outline:
 
     def table(self) -> Array:
         """Radius over `_ANGLES` equal angles."""
-        theta = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
-        edge = np.full(_ANGLES, self.radius)
-        for order, (amplitude, phase) in enumerate(zip(self.amplitudes, self.phases, strict=True), start=2):
-            edge += self.radius * amplitude * np.cos(order * theta + phase)
+        edge = np.ones(_ANGLES)
+        if self.amplitudes:
+            sizes, phases, last = np.asarray(self.amplitudes), np.asarray(self.phases), len(self.amplitudes)
+            edge += (sizes * np.cos(phases)) @ _COSINES[:last] - (sizes * np.sin(phases)) @ _SINES[:last]
         for notch in self.notches:
-            turn = (theta - notch.angle + np.pi) % (2 * np.pi) - np.pi
+            turn = (_THETA - notch.angle + np.pi) % (2 * np.pi) - np.pi
             edge *= 1 - notch.depth * np.exp(-((turn / notch.width) ** 2))
+        edge *= self.radius
         return edge.astype(np.float32)
 
 

@@ -88,6 +88,7 @@ class Slide:
         sharpness: Width of cell edges in micrometres.
         basophilia: Factor on the cytoplasm of all white cells of the slide.
         chromasia: Factor on the chromatin of all white cells of the slide.
+        membrane: How much darker the nuclear edge is.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Slide:
     sharpness: float
     basophilia: float
     chromasia: float
+    membrane: float
 
 
 def _mixed(rng: np.random.Generator, anchors: tuple[tuple[float, float, float], ...]) -> list[float]:
@@ -129,7 +131,9 @@ def _mixed(rng: np.random.Generator, anchors: tuple[tuple[float, float, float], 
 
 
 def _stain(rng: np.random.Generator, name: str) -> tuple[float, float, float]:
-    density = np.asarray(_mixed(rng, _ANCHORS[name])) * np.exp(rng.normal(0, 0.10, 3)) * np.exp(rng.normal(0, 0.12))
+    density = (
+        np.asarray(_mixed(rng, _ANCHORS[name])) * np.exp(rng.normal(0, 0.10, 3)) * np.exp(rng.normal(0, 0.12))
+    )
     red, green, blue = density.tolist()
     return (red, green, blue)
 
@@ -151,7 +155,9 @@ def make_slide(seed: int, index: int) -> Slide:
         if value < 0:
             raise DataError(f"Expected `{name}` to be 0 or more, but got {value}; do choose another integer.")
     rng = np.random.default_rng([seed, index, 1])
-    red, green, blue = np.clip(np.asarray(_mixed(rng, _ILLUMINANTS)) * rng.normal(1, 0.02, 3), 0.45, 1.0).tolist()
+    red, green, blue = np.clip(
+        np.asarray(_mixed(rng, _ILLUMINANTS)) * rng.normal(1, 0.02, 3), 0.45, 1.0
+    ).tolist()
     return Slide(
         name=f"slide-{index:03d}",
         stains=tuple(_stain(rng, name) for name in STAINS),
@@ -160,10 +166,10 @@ def make_slide(seed: int, index: int) -> Slide:
         gamma=float(rng.uniform(0.85, 1.25)),
         vignette=float(rng.uniform(0.0, 0.22)),
         vignette_centre=(float(rng.uniform(0.4, 0.6)), float(rng.uniform(0.4, 0.6))),
-        defocus=float(rng.choice((0.06, 0.10, 0.16), p=(0.45, 0.35, 0.2)) * rng.uniform(0.8, 1.3)),
+        defocus=float(rng.choice((0.06, 0.11, 0.19), p=(0.4, 0.35, 0.25)) * rng.uniform(0.8, 1.3)),
         aberration=(float(rng.normal(0, 0.04)), float(rng.normal(0, 0.04))),
-        refraction=float(rng.normal(0.5, 2.2)),
-        shot_noise=float(rng.uniform(0.004, 0.018)),
+        refraction=float(rng.normal(0.4, 1.6)),
+        shot_noise=float(rng.uniform(0.003, 0.013)),
         read_noise=float(rng.uniform(0.002, 0.008)),
         jpeg_quality=int(rng.integers(80, 97)),
         film=float(rng.uniform(0.0, 0.035)),
@@ -171,7 +177,7 @@ def make_slide(seed: int, index: int) -> Slide:
         red_radius=float(rng.uniform(3.3, 3.9)),
         red_spread=float(rng.uniform(0.03, 0.11)),
         red_odd=float(rng.uniform(0.03, 0.25)),
-        pallor=float(rng.uniform(0.15, 0.95)),
+        pallor=float(rng.uniform(0.3, 1.0)),
         ghost=float(rng.uniform(0.5, 0.9) if rng.random() < 0.12 else rng.uniform(0, 0.2)),
         rouleaux=float(rng.uniform(0.0, 0.35)),
         overlap=float(rng.uniform(0.0, 0.3)),
@@ -181,4 +187,5 @@ def make_slide(seed: int, index: int) -> Slide:
         sharpness=float(rng.uniform(0.15, 0.35)),
         basophilia=float(np.exp(rng.normal(0, 0.2))),
         chromasia=float(np.exp(rng.normal(0, 0.12))),
+        membrane=float(rng.uniform(0.0, 0.3)),
     )

@@ -1,0 +1,40 @@
+"""Shared by all tests: a cache of their own, tiny rendered smears, tiny networks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TINY_BACKBONE = "test_resnet"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    before = os.environ.get("MTL_CACHE")
+    os.environ["MTL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    os.environ.pop("MTL_CACHE")
+    if before is not None:
+        os.environ["MTL_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree of tiny rendered smears: ALL-IDB1 and ALL-IDB2."""
+    from stages.data.smears import render_trees
+
+    folder = tmp_path_factory.mktemp("rendered") / "smears"
+    render_trees(folder, fields=32, crops=40, slides=16, height=300, width=400, seed=1, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """The folder with real smears, or a skip that says why."""
+    folder = os.environ.get("MTL_REALDATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("MTL_REALDATA names no folder with real smears")
+    return Path(folder)
