@@ -216,7 +216,9 @@ def _record(name: str, source: str, licence: str, checksum: str) -> WeightRecord
 
     config = timm.get_pretrained_cfg(name)
     if config is None:
-        return WeightRecord(name, source, licence, checksum, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224)
+        return WeightRecord(
+            name, source, licence, checksum, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
+        )
     mean, std = (_three(values) for values in (config.mean, config.std))
     return WeightRecord(name, source, licence, checksum, mean, std, int(config.input_size[-1]))
 

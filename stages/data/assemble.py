@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.data import splits
-from stages.data.audit import group_duplicates, locate_crops, split_chain, tie_crops
 from stages.data.catalogue import DataSet, find_dataset, read_dataset
+from stages.data.duplicates import group_duplicates
 from stages.data.images import content_key, load_rgb
+from stages.data.origins import locate_crops, split_chain, stated_origins, tie_crops
 from stages.data.sample import Sample
 from stages.data.splits import Part, Split
 from stages.data.store import cache_folder, open_store
@@ -117,17 +118,12 @@ def split_stages(
         DataError: If a split is impossible or would leak.
     """
     tied = _tie(stages, tell)
-    target = max(tied)
-    chosen = {}
-    unit_of = {id(stage.samples): number for number, stage in tied.items()}
 
-    def make(samples: Sequence[Sample], forced: Mapping[str, Part] | None) -> Split:
-        number = unit_of[id(samples)]
-        return make_split(
-            samples, settings[number], seed, tied[number].unit, forced, _file(number, tied[number])
-        )
+    def make(number: int, forced: Mapping[str, Part] | None) -> Split:
+        stage = tied[number]
+        return make_split(stage.samples, settings[number], seed, stage.unit, forced, _file(number, stage))
 
-    chosen = split_chain({number: stage.samples for number, stage in tied.items()}, target, make)
+    chosen = split_chain({number: stage.samples for number, stage in tied.items()}, max(tied), make)
     for number, split in chosen.items():
         splits.check_split(split, tied[number].samples)
         splits.save_split(split, folder / _file(number, tied[number]))
@@ -251,14 +247,27 @@ def _classes(samples: Sequence[Sample], dataset: DataSet, settings: DataSettings
 
 def _tie(stages: Mapping[int, Assembled], tell: Told | None) -> dict[int, Assembled]:
     tied = dict(stages)
-    for crops_number, crops in stages.items():
-        for fields in stages.values():
-            if crops.dataset.name == "all-idb2" and fields.dataset.name == "all-idb1":
-                told = _bind(tell, "tie crops to their fields")
-                origins = locate_crops(
-                    crops.samples, fields.samples, load_rgb, cache_folder() / "origins", progress=told
-                )
-                samples = tie_crops(crops.samples, fields.samples, origins)
-                note = f"{len(origins)} of {len(crops.samples)} crops were tied to the field that they were cut from."
-                tied[crops_number] = replace(crops, samples=tuple(samples), notes=(*crops.notes, note))
+    crops = next((number for number, stage in stages.items() if stage.dataset.name == "all-idb2"), None)
+    fields = next((number for number, stage in stages.items() if stage.dataset.name == "all-idb1"), None)
+    if crops is None or fields is None:
+        return tied
+    origins, how = _origins(stages[crops], stages[fields], tell)
+    regrouped = tie_crops(stages[crops].samples, stages[fields].samples, origins)
+    note = (
+        f"{len(origins)} of {len(stages[crops].samples)} crops are tied to the field that they were cut from ({how}); "
+        "a crop and its field are never on two sides."
+    )
+    for number, samples in zip((crops, fields), regrouped, strict=True):
+        tied[number] = replace(stages[number], samples=tuple(samples), notes=(*stages[number].notes, note))
     return tied
+
+
+def _origins(crops: Assembled, fields: Assembled, tell: Told | None) -> tuple[dict[str, str], str]:
+    stated = stated_origins(crops.samples[0].path.parent.parent)
+    if stated is not None:
+        by_file = {sample.path.name: sample.name for sample in fields.samples}
+        pairs = {sample.name: by_file.get(stated.get(sample.path.name, "")) for sample in crops.samples}
+        return {crop: field for crop, field in pairs.items() if field}, "stated by crops.csv"
+    told = _bind(tell, "tie crops to their fields")
+    origins = locate_crops(crops.samples, fields.samples, load_rgb, cache_folder() / "origins", told)
+    return {crop: origin.field for crop, origin in origins.items()}, "found by template matching"

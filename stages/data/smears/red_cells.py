@@ -105,14 +105,14 @@ def _red_outline(rng: np.random.Generator, kind: str, radius: float) -> Outline:
 
 
 def _thickness(rng: np.random.Generator, slide: Slide, kind: str, r: Array) -> Array:
-    # Evans and Fung (Microvasc. Res. 4, 1972) give the biconcave profile of a cell in plasma; drying flattens it,
-    # so each cell lies between that and a plain disc.
+    # In plasma a red cell is biconcave (Evans & Fung, Microvasc. Res. 4, 1972); drying flattens it, so a disc with a
+    # pit of random depth and width comes nearer to a smear than their profile.
     inner = np.clip(r, 0, 1)
     dome = np.sqrt(np.maximum(1 - inner**4, 0.02))
     depth = slide.pallor * float(rng.uniform(0.6, 1.1)) * (0.1 if kind == "sphere" else 1.0)
-    reach = float(rng.uniform(0.34, 0.52))
+    reach = float(rng.uniform(0.38, 0.62))
     pit = 1 / (1 + np.exp((inner - np.float32(reach)) / np.float32(0.09)))
-    profile = (np.float32(0.55) + np.float32(0.45) * dome) * (1 - np.float32(0.85 * depth) * pit)
+    profile = (np.float32(0.55) + np.float32(0.45) * dome) * (1 - np.float32(0.92 * depth) * pit)
     if kind == "target":
         profile = profile + np.float32(0.5 * depth) * np.exp(-((inner / 0.22) ** 2))
     return np.asarray(profile, dtype=np.float32)

@@ -173,7 +173,7 @@ def make_slide(seed: int, index: int) -> Slide:
         read_noise=float(rng.uniform(0.002, 0.008)),
         jpeg_quality=int(rng.integers(80, 97)),
         film=float(rng.uniform(0.0, 0.035)),
-        red_cover=float(rng.uniform(0.14, 0.5)),
+        red_cover=float(rng.uniform(0.18, 0.58)),
         red_radius=float(rng.uniform(3.3, 3.9)),
         red_spread=float(rng.uniform(0.03, 0.11)),
         red_odd=float(rng.uniform(0.03, 0.25)),
