@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from stages.classical.colour import colour_baselines
-from stages.data.splits import Split
-from stages.metrics import Evaluation, evaluate
 
 from mtl.config import STAGE_FIELDS, Experiment, dump_config
 from mtl.errors import ConfigError, RunError
 from mtl.progress import Reporter
 from mtl.runs import RunFolder, StageFolder, environment, stage_key, write_json, write_text
 from stages.backbones import WeightRecord, create_backbone, load_state, match_state
+from stages.classical.colour import colour_baselines
 from stages.data.assemble import Assembled, assemble, make_task, split_stages
+from stages.data.splits import Split
 from stages.imagenet import imagenet_backbone
+from stages.metrics import Evaluation, evaluate, paired_difference
 from stages.network import Network
 from stages.settings import StageSettings
 from stages.training import Task, Trained, predict, train_stage
@@ -78,9 +78,29 @@ def run_experiment(
             "chains": {chain: [folder.path.name for folder in folders] for chain, folders in done.items()},
             "start": str(start.path) if start else None,
             "environment": environment(),
+            "comparison": _compare(list(done.items()), experiment.evaluation.resamples, experiment.seed),
         },
     )
     return done
+
+
+def _compare(chains: list[tuple[str, list[StageFolder]]], resamples: int, seed: int) -> dict[str, Any] | None:
+    """Return the difference of two chains on the same test images, or None where there is nothing to compare."""
+    ends = [(chain, folders[-1], folders[-1].record()) for chain, folders in chains]
+    if len(ends) != 2 or not all(record.get("evaluation") for _, _, record in ends):
+        return None
+    tables = [folder.read_table("predictions.csv") for _, folder, _ in ends]
+    if [row["name"] for row in tables[0]] != [row["name"] for row in tables[1]]:
+        return None
+    classes = ends[0][2]["classes"]
+    labels = np.array([classes.index(row["label"]) for row in tables[0]])
+    groups = [row["group"] or row["name"] for row in tables[0]]
+    first, second = (np.array([[float(row[f"p_{name}"]) for name in classes] for row in table]) for table in tables)
+    differences = {
+        metric: asdict(paired_difference(labels, first, second, groups, metric, resamples=resamples, seed=seed))
+        for metric in ("accuracy", "macro_f1")
+    }
+    return {"first": ends[0][0], "second": ends[1][0], **differences}
 
 
 def _imagenet(experiment: Experiment, run: RunFolder, reporter: Reporter) -> StageFolder:

@@ -43,8 +43,8 @@ class Rendering(Settings):
     fields: int = Field(160, ge=8, description="multi-cell fields")
     crops: int = Field(260, ge=8, description="single-cell crops cut from them")
     slides: int = Field(32, ge=4, description="slides that the fields come from")
-    height: int = Field(486, ge=257, le=1944, description="of a field in px")
-    width: int = Field(648, ge=257, le=2592, description="of a field in px")
+    height: int = Field(486, ge=320, le=1944, description="of a field in px")
+    width: int = Field(648, ge=320, le=2592, description="of a field in px")
     seed: int = Field(0, ge=0)
 
 

@@ -37,7 +37,6 @@ def with_rendered_data(experiment: Experiment, reporter: Reporter) -> Experiment
 
 def _render(experiment: Experiment, reporter: Reporter) -> object:
     from stages.data.smears import render_trees
-
     from stages.data.store import cache_folder
 
     settings = experiment.rendering

@@ -27,7 +27,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from stages.data.smears import render_trees
 
     folder = tmp_path_factory.mktemp("rendered") / "smears"
-    render_trees(folder, fields=32, crops=40, slides=16, height=300, width=400, seed=1, workers=1)
+    render_trees(folder, fields=32, crops=32, slides=16, seed=1, workers=1)
     return folder
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import shlex
 import sys
 from typing import Annotated
@@ -46,8 +46,10 @@ def options(
 
 def main() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 bad input, 130 interrupted."""
-    # Stops a thread pool and a worker process from each taking all cores when they meet.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that knows no umlauts shall print an escape, not fail.
+            stream.reconfigure(errors="backslashreplace")
     command = typer.main.get_command(app)
     try:
         code = command.main(standalone_mode=False)

@@ -125,7 +125,7 @@ def split_stages(
 
     chosen = split_chain({number: stage.samples for number, stage in tied.items()}, max(tied), make)
     for number, split in chosen.items():
-        splits.check_split(split, tied[number].samples)
+        splits.check_split(split, tied[number].samples, whole_test=number == max(tied))
         splits.save_split(split, folder / _file(number, tied[number]))
     return tied, chosen
 

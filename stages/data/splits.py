@@ -121,7 +121,12 @@ def holdout(
     shares = np.array([1 - test - validation, validation, test])
     parts = table.assign(shares, seed, {group: PARTS.index(part) for group, part in (forced or {}).items()})
     return _finish(
-        samples, {group: PARTS[part] for group, part in parts.items()}, "grouped hold-out", unit, seed
+        samples,
+        {group: PARTS[part] for group, part in parts.items()},
+        "grouped hold-out",
+        unit,
+        seed,
+        bool(forced),
     )
 
 
@@ -220,6 +225,7 @@ def kfold(
         f"fold {fold + 1} of {folds}",
         unit,
         seed,
+        bool(forced),
     )
 
 
@@ -257,8 +263,13 @@ def official(
     return _from_parts(parts, [], "the source's own parts", unit, seed, ())
 
 
-def check_split(split: Split, samples: Sequence[Sample]) -> None:
+def check_split(split: Split, samples: Sequence[Sample], whole_test: bool = True) -> None:
     """Refuse a split that leaks or does not fit its samples.
+
+    Args:
+        split: To be checked.
+        samples: All that it should list.
+        whole_test: Whether the test part must hold every class.
 
     Raises:
         DataError: On a name that is unknown, missing or in two parts, a group in two parts, a part that is empty, or a
@@ -290,7 +301,7 @@ def check_split(split: Split, samples: Sequence[Sample]) -> None:
             f"Expected every group in one part, but {torn!r} is in {parts}: the split leaks; do make it again"
         )
     labels = {sample.label for sample in samples}
-    for part in ("train", "test"):
+    for part in ("train", "test") if whole_test else ("train",):
         absent = labels - {known[name].label for name in getattr(split, part)}
         if absent:
             count = sum(sample.label in absent for sample in samples)
@@ -409,12 +420,15 @@ def _check_fractions(test: float, validation: float) -> None:
         )
 
 
-def _finish(samples: Sequence[Sample], parts: Mapping[str, Part], method: str, unit: str, seed: int) -> Split:
+def _finish(
+    samples: Sequence[Sample], parts: Mapping[str, Part], method: str, unit: str, seed: int, forced: bool
+) -> Split:
     own = {sample.name: parts[group_of(sample)] for sample in samples}
     for label in sorted({sample.label for sample in samples}):
         members = [sample for sample in samples if sample.label == label]
         found = {own[sample.name] for sample in members}
-        if not {"train", "test"} <= found:
+        # What a later stage decides may leave a class of an earlier one untested, but never untrained.
+        if not ({"train"} if forced else {"train", "test"}) <= found:
             groups = len({group_of(sample) for sample in members})
             raise DataError(
                 f"Expected class {label!r} to have enough groups to train and to test on, but it has {groups} "
