@@ -95,9 +95,13 @@ def _compare(chains: list[tuple[str, list[StageFolder]]], resamples: int, seed: 
     classes = ends[0][2]["classes"]
     labels = np.array([classes.index(row["label"]) for row in tables[0]])
     groups = [row["group"] or row["name"] for row in tables[0]]
-    first, second = (np.array([[float(row[f"p_{name}"]) for name in classes] for row in table]) for table in tables)
+    first, second = (
+        np.array([[float(row[f"p_{name}"]) for name in classes] for row in table]) for table in tables
+    )
     differences = {
-        metric: asdict(paired_difference(labels, first, second, groups, metric, resamples=resamples, seed=seed))
+        metric: asdict(
+            paired_difference(labels, first, second, groups, metric, resamples=resamples, seed=seed)
+        )
         for metric in ("accuracy", "macro_f1")
     }
     return {"first": ends[0][0], "second": ends[1][0], **differences}

@@ -54,6 +54,7 @@ class SplitSettings(Settings):
     validation: Fraction = Field(0.15, description="fraction of all images")
     folds: Annotated[int, Field(ge=2)] = Field(10, description="folds of `kfold`")
     fold: Annotated[int, Field(ge=0)] = Field(0, description="which fold is the test part, from 0")
+    reverse: bool = Field(False, description="`block`: test on the first numbers instead of the last")
     near_duplicates: bool = Field(True, description="group near-duplicate images before splitting")
     test_parts: tuple[str, ...] = Field(("test",), description="parts of the source that `official` tests on")
     validation_parts: tuple[str, ...] = Field(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -171,10 +172,16 @@ def make_split(
             unit=unit,
             forced=forced,
         )
-    cut = splits.block_holdout if settings.method == "block" else splits.holdout
-    return cut(
-        samples, test=settings.test, validation=settings.validation, seed=seed, unit=unit, forced=forced
-    )
+    shares: dict[str, Any] = {
+        "test": settings.test,
+        "validation": settings.validation,
+        "seed": seed,
+        "unit": unit,
+        "forced": forced,
+    }
+    if settings.method == "block":
+        return splits.block_holdout(samples, reverse=settings.reverse, **shares)
+    return splits.holdout(samples, **shares)
 
 
 def make_task(stage: Assembled, split: Split, settings: StageSettings, tell: Told | None = None) -> Task:

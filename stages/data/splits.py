@@ -138,6 +138,7 @@ def block_holdout(
     seed: int = 0,
     unit: str = "image",
     forced: Mapping[str, Part] | None = None,
+    reverse: bool = False,
 ) -> Split:
     """Cut every class along its numbering: the first images train, the next validate, the last test.
 
@@ -151,6 +152,7 @@ def block_holdout(
         seed: Only recorded.
         unit: What the groups are.
         forced: Part of groups that another stage's split decided.
+        reverse: Count from the last number down, so that the first ones are tested.
 
     Raises:
         DataError: If fractions are impossible or a class has too few images.
@@ -161,7 +163,7 @@ def block_holdout(
     for sample in samples:
         by_label[sample.label].append(sample)
     for members in by_label.values():
-        members.sort(key=lambda sample: (sample.order, sample.name))
+        members.sort(key=lambda sample: (sample.order, sample.name), reverse=reverse)
         first = round(len(members) * (1 - test - validation))
         second = round(len(members) * (1 - test))
         for position, sample in enumerate(members):
@@ -174,8 +176,9 @@ def block_holdout(
     left = [sample.name for sample in samples if PARTS.index(parts[sample.name]) < latest[group_of(sample)]]
     for name in left:
         del parts[name]
+    method = "block hold-out by number" + (", the first numbers tested" if reverse else "")
     note = f"{len(left)} images were left out because a near-duplicate or a member of their group lies in a later part."
-    return _from_parts(parts, left, "block hold-out by number", unit, seed, (note,) if left else ())
+    return _from_parts(parts, left, method, unit, seed, (note,) if left else ())
 
 
 def kfold(

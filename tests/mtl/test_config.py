@@ -13,7 +13,9 @@ from mtl.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", config_names())
-def test_every_configuration_loads_and_reads_back_to_the_same(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_configuration_loads_and_reads_back_to_the_same(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for variable in set(re.findall(r"\$\{(\w+)\}", config_path(name).read_text("utf-8"))):
         monkeypatch.setenv(variable, "data")
     experiment = load_config(name)
@@ -31,7 +33,11 @@ def test_maaliw2022_is_paper_a_as_written(monkeypatch: pytest.MonkeyPatch) -> No
     assert paper.backbone == "inception_resnet_v2"
     for number in (2, 3):
         stage = paper.stage(number)
-        assert (stage.train.optimizer, stage.train.learning_rate, stage.train.schedule) == ("adam", 0.001, "exponential")
+        assert (stage.train.optimizer, stage.train.learning_rate, stage.train.schedule) == (
+            "adam",
+            0.001,
+            "exponential",
+        )
         assert (stage.train.batch_size, stage.train.epochs, stage.split.folds) == (48, 160, 10)
     assert paper.stage(2).head.activation == "sigmoid"
     assert not paper.stage(2).head.hidden
@@ -42,7 +48,9 @@ def test_maaliw2022_is_paper_a_as_written(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_set_and_flags_reach_every_depth() -> None:
     experiment = load_config(
-        "default", {"stages": "1,3", "hardware.devices": "auto"}, ["multi_cell.train.epochs=3", "multi_cell.head.hidden=[8, 4]"]
+        "default",
+        {"stages": "1,3", "hardware.devices": "auto"},
+        ["multi_cell.train.epochs=3", "multi_cell.head.hidden=[8, 4]"],
     )
     assert experiment.stages == (1, 3)
     assert experiment.hardware.devices == "auto"
@@ -111,7 +119,11 @@ def test_an_unset_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_another_data_set_does_not_inherit_the_first_ones_root(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text(yaml.safe_dump({"base": "default", "name": "mine", "multi_cell": {"data": {"dataset": "taleqani", "root": "t"}}}))
+    file.write_text(
+        yaml.safe_dump(
+            {"base": "default", "name": "mine", "multi_cell": {"data": {"dataset": "taleqani", "root": "t"}}}
+        )
+    )
     experiment = load_config(str(file), {"single_cell.data": {"dataset": "pbc", "root": "p"}})
     assert experiment.multi_cell.data.dataset == "taleqani"
     assert str(experiment.single_cell.data.root) == "p"

@@ -31,7 +31,12 @@ def test_embedded_weights_name_what_they_see() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("InceptionResNetV2", "inception_resnet_v2"), ("resnet-50x", "resnet50"), ("densenet_121", "densenet121")]
+    ("typed", "meant"),
+    [
+        ("InceptionResNetV2", "inception_resnet_v2"),
+        ("resnet-50x", "resnet50"),
+        ("densenet_121", "densenet121"),
+    ],
 )
 def test_unknown_backbone_suggests_the_nearest(typed: str, meant: str) -> None:
     with pytest.raises(ModelError, match=meant):

@@ -20,7 +20,12 @@ def train(**values: object) -> TrainSettings:
 
 @pytest.mark.parametrize(
     ("policy", "frozen"),
-    [("full", [5, 5, 0, 0, 0, 0, 0]), ("frozen", [5] * 7), ("layer_decay", [5, 5, 0, 0, 0, 0, 0]), ("gradual", [5, 5, 4, 3, 2, 1, 0])],
+    [
+        ("full", [5, 5, 0, 0, 0, 0, 0]),
+        ("frozen", [5] * 7),
+        ("layer_decay", [5, 5, 0, 0, 0, 0, 0]),
+        ("gradual", [5, 5, 4, 3, 2, 1, 0]),
+    ],
 )
 def test_what_is_frozen_epoch_by_epoch(policy: str, frozen: list[int]) -> None:
     assert [first_learning_groups(train(policy=policy), epoch, 5) for epoch in range(7)] == frozen
@@ -72,10 +77,15 @@ def test_losses_agree_with_torch() -> None:
     assert torch.isclose(stage_loss(logits[:, :1], binary, "sigmoid"), expected)
 
 
-@pytest.mark.parametrize(("activation", "classes", "outputs"), [("sigmoid", 2, 1), ("sigmoid", 8, 8), ("softmax", 2, 2), ("softmax", 4, 4)])
+@pytest.mark.parametrize(
+    ("activation", "classes", "outputs"),
+    [("sigmoid", 2, 1), ("sigmoid", 8, 8), ("softmax", 2, 2), ("softmax", 4, 4)],
+)
 def test_probabilities_sum_to_one(activation: str, classes: int, outputs: int) -> None:
     backbone, record = create_backbone(TINY_BACKBONE, "none")
-    head = HeadSettings.model_validate({"activation": activation, "hidden": [8], "batch_norm": True, "dropout": 0.1})
+    head = HeadSettings.model_validate(
+        {"activation": activation, "hidden": [8], "batch_norm": True, "dropout": 0.1}
+    )
     network = Network(backbone, record, head, tuple("abcdefgh"[:classes])).eval()
     logits = network(torch.rand(3, 3, 32, 32))
     assert logits.shape == (3, outputs)
@@ -87,4 +97,14 @@ def test_probabilities_sum_to_one(activation: str, classes: int, outputs: int) -
 def test_head_is_built_as_told() -> None:
     head = build_head(16, 4, HeadSettings(hidden=(32, 8), dropout=0.5, batch_norm=True))
     kinds = [type(layer).__name__ for layer in head]
-    assert kinds == ["BatchNorm1d", "Dropout", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+    assert kinds == [
+        "BatchNorm1d",
+        "Dropout",
+        "Linear",
+        "ReLU",
+        "Dropout",
+        "Linear",
+        "ReLU",
+        "Dropout",
+        "Linear",
+    ]

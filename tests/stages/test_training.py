@@ -27,7 +27,9 @@ def make_task(count: int = 48, size: int = 32) -> Task:
 def make_settings(**train: object) -> StageSettings:
     values = {"epochs": 3, "head_epochs": 1, "batch_size": 8, "learning_rate": 3e-3, "keep": "last", **train}
     head = HeadSettings(activation="sigmoid", hidden=(8,), dropout=0.2)
-    return StageSettings(data=DataSettings(dataset="x"), image_size=32, head=head, train=TrainSettings.model_validate(values))
+    return StageSettings(
+        data=DataSettings(dataset="x"), image_size=32, head=head, train=TrainSettings.model_validate(values)
+    )
 
 
 def make_network(settings: StageSettings, task: Task) -> Network:
@@ -49,20 +51,26 @@ class StopAt:
 
 @pytest.mark.parametrize("policy", ["full", "gradual", "layer_decay", "frozen"])
 @pytest.mark.parametrize("step", [2, 4, 7, 11])
-def test_interrupted_and_uninterrupted_runs_end_with_identical_weights(tmp_path: Path, policy: str, step: int) -> None:
+def test_interrupted_and_uninterrupted_runs_end_with_identical_weights(
+    tmp_path: Path, policy: str, step: int
+) -> None:
     task, settings = make_task(), make_settings(policy=policy)
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     whole = train_stage(make_network(settings, task), task, settings, tmp_path / "whole", seed=3)
     with pytest.raises(KeyboardInterrupt):
-        train_stage(make_network(settings, task), task, settings, tmp_path / "parts", 3, progress=StopAt(step))
+        train_stage(
+            make_network(settings, task), task, settings, tmp_path / "parts", 3, progress=StopAt(step)
+        )
     resumed = train_stage(make_network(settings, task), task, settings, tmp_path / "parts", seed=3)
     for (name, left), right in zip(
         whole.network.state_dict().items(), resumed.network.state_dict().values(), strict=True
     ):
         assert torch.equal(left, right), name
     assert whole.history == resumed.history
-    assert (tmp_path / "whole" / "weights.safetensors").read_bytes() == (tmp_path / "parts" / "weights.safetensors").read_bytes()
+    assert (tmp_path / "whole" / "weights.safetensors").read_bytes() == (
+        tmp_path / "parts" / "weights.safetensors"
+    ).read_bytes()
 
 
 def test_training_learns_what_can_be_learned(tmp_path: Path) -> None:
@@ -81,13 +89,17 @@ def test_frozen_backbone_does_not_move_at_all(tmp_path: Path) -> None:
     before = {key: value.clone() for key, value in network.backbone.state_dict().items()}
     head = network.head[1].weight.detach().clone()
     trained = train_stage(network, task, settings, tmp_path, seed=0)
-    assert all(torch.equal(before[key], value) for key, value in trained.network.backbone.state_dict().items())
+    assert all(
+        torch.equal(before[key], value) for key, value in trained.network.backbone.state_dict().items()
+    )
     assert not torch.equal(head, trained.network.head[1].weight)
 
 
 def test_the_best_epoch_is_kept_and_early_stopping_waits_as_told(tmp_path: Path) -> None:
     task = make_task()
-    settings = make_settings(epochs=20, keep="best", patience=1, learning_rate=0.3, optimizer="sgd", schedule="constant")
+    settings = make_settings(
+        epochs=20, keep="best", patience=1, learning_rate=0.3, optimizer="sgd", schedule="constant"
+    )
     trained = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
     losses = [row["validation_loss"] for row in trained.history]
     assert trained.best_epoch == int(np.nanargmin(losses))
@@ -98,7 +110,9 @@ def test_a_finished_stage_is_not_trained_again(tmp_path: Path) -> None:
     task, settings = make_task(), make_settings()
     first = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
     seen: list[int] = []
-    again = train_stage(make_network(settings, task), task, settings, tmp_path, 0, progress=lambda done, *_: seen.append(done))
+    again = train_stage(
+        make_network(settings, task), task, settings, tmp_path, 0, progress=lambda done, *_: seen.append(done)
+    )
     assert not seen
     assert first.history == again.history
 
@@ -125,7 +139,9 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
 
 
-@pytest.mark.parametrize("change", [{"balance": "weights"}, {"balance": "oversample"}, {"label_smoothing": 0.1}])
+@pytest.mark.parametrize(
+    "change", [{"balance": "weights"}, {"balance": "oversample"}, {"label_smoothing": 0.1}]
+)
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "adamax", "sgd"])
 def test_every_option_trains(tmp_path: Path, change: dict[str, object], optimizer: str) -> None:
     task = make_task()
@@ -138,4 +154,6 @@ def test_every_option_trains(tmp_path: Path, change: dict[str, object], optimize
 def test_best_epoch_prefers_the_earlier_of_equals_and_skips_nan() -> None:
     rows = [{"validation_loss": float("nan")}, {"validation_loss": 0.5}, {"validation_loss": 0.5}]
     assert best_epoch(rows, "validation_loss") == 1
-    assert best_epoch([{"validation_macro_f1": 0.2}, {"validation_macro_f1": 0.9}], "validation_macro_f1") == 1
+    assert (
+        best_epoch([{"validation_macro_f1": 0.2}, {"validation_macro_f1": 0.9}], "validation_macro_f1") == 1
+    )

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from stages.data.augment import augment, mixup
 from stages.settings import AugmentSettings
 
-NOTHING = {"flip": False, "rotate": 0, "shift": 0, "scale": 0, "brightness": 0, "contrast": 0, "saturation": 0, "hue": 0, "channel": 0}
+NOTHING = {
+    "flip": False,
+    "rotate": 0,
+    "shift": 0,
+    "scale": 0,
+    "brightness": 0,
+    "contrast": 0,
+    "saturation": 0,
+    "hue": 0,
+    "channel": 0,
+}
 
 
 def images(count: int = 6, size: int = 24) -> torch.Tensor:
@@ -38,7 +48,9 @@ def test_every_image_draws_its_own() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1000), st.floats(0, 180), st.floats(0, 0.9), st.floats(0, 0.5))
 def test_pixels_stay_in_range(seed: int, angle: float, reach: float, hue: float) -> None:
-    far = AugmentSettings(rotate=angle, brightness=reach, contrast=reach, saturation=reach, channel=reach, hue=hue)
+    far = AugmentSettings(
+        rotate=angle, brightness=reach, contrast=reach, saturation=reach, channel=reach, hue=hue
+    )
     out = augment(images(2), far, drawn(seed))
     assert out.shape == (2, 3, 24, 24)
     assert torch.isfinite(out).all()
