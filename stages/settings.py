@@ -99,11 +99,11 @@ class AugmentSettings(Settings):
     rotate: Annotated[float, Field(ge=0, le=180)] = Field(180.0, description="largest angle in degrees")
     shift: Fraction = Field(0.05, description="largest shift as a fraction of the side")
     scale: Fraction = Field(0.1, description="zoom between 1 - scale and 1 + scale")
-    brightness: Fraction = Field(0.1, description="gain between 1 - b and 1 + b")
-    contrast: Fraction = Field(0.1, description="contrast between 1 - c and 1 + c")
-    saturation: Fraction = Field(0.1, description="saturation between 1 - s and 1 + s")
-    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(0.02, description="hue shift in turns")
-    channel: Fraction = Field(0.05, description="white balance: independent gain of each channel")
+    brightness: Fraction = Field(0.25, description="gain between 1 - b and 1 + b")
+    contrast: Fraction = Field(0.25, description="contrast between 1 - c and 1 + c")
+    saturation: Fraction = Field(0.4, description="saturation between 1 - s and 1 + s")
+    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(0.08, description="hue shift in turns")
+    channel: Fraction = Field(0.15, description="white balance: independent gain of each channel")
     mixup: Annotated[float, Field(ge=0)] = Field(
         0.0, description="alpha of mixup's Beta distribution; 0 is off"
     )
@@ -112,7 +112,7 @@ class AugmentSettings(Settings):
 class TrainSettings(Settings):
     """How weights are learned."""
 
-    epochs: Annotated[int, Field(ge=1)] = 6
+    epochs: Annotated[int, Field(ge=1)] = 5
     head_epochs: Annotated[int, Field(ge=0)] = Field(
         1, description="first epochs in which the head alone learns"
     )
