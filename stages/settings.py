@@ -156,7 +156,7 @@ class StageSettings(Settings):
     data: DataSettings
     split: SplitSettings = SplitSettings()
     image_size: Annotated[int, Field(ge=16, le=2048)] = Field(
-        128, description="side in px that images are resized to"
+        160, description="side in px that images are resized to"
     )
     fit: Literal["stretch", "pad", "crop"] = Field(
         "stretch", description="how a non-square image becomes square"
