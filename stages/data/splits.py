@@ -119,7 +119,8 @@ def holdout(
     _check_fractions(test, validation)
     table = _Table.of(samples)
     shares = np.array([1 - test - validation, validation, test])
-    parts = table.assign(shares, seed, {group: PARTS.index(part) for group, part in (forced or {}).items()})
+    fixed = {group: PARTS.index(part) for group, part in (forced or {}).items()}
+    parts = table.repair(table.assign(shares, seed, fixed), fixed)
     return _finish(
         samples,
         {group: PARTS[part] for group, part in parts.items()},
@@ -384,6 +385,23 @@ class _Table:
 
         best = min(dealt, key=badness)
         return dict(zip(self.groups, best.tolist(), strict=True))
+
+    def repair(self, parts: dict[str, int], fixed: Mapping[str, int]) -> dict[str, int]:
+        """Return the parts with a group moved to the test part for every class of two groups that it lacks."""
+        parts = dict(parts)
+        for column in range(len(self.labels)):
+            own = [group for row, group in enumerate(self.groups) if self.counts[row, column]]
+            if any(parts[group] == 2 for group in own):
+                continue
+            size = {group: float(self.counts[row].sum()) for row, group in enumerate(self.groups)}
+            free = sorted(
+                (group for group in own if group not in fixed), key=lambda group: (size[group], group)
+            )
+            trained = sum(parts[group] == 0 for group in own)
+            movable = next((group for group in free if parts[group] == 1 or trained > 1), None)
+            if movable is not None:
+                parts[movable] = 2
+        return parts
 
     def _deal(
         self,
