@@ -61,6 +61,11 @@ def main() -> None:
             err=True,
         )
         sys.exit(130)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(
+            f"Expected files and folders to be readable and writable, but got: {where}{error.strerror or error}; do check space and rights"
+        )
     except Exception as error:
         # Typer raises usage errors of its own copy of click; both kinds know how to format themselves.
         message = getattr(error, "format_message", None)

@@ -39,7 +39,7 @@ def render_html(content: RunContent) -> str:
         lstrip_blocks=True,
     )
     environment.filters["score"] = _score
-    environment.filters["interval"] = _interval
+    environment.filters["reach"] = lambda interval: _interval(interval).partition(" ")[2]
     views = []
     for stage in content.stages:
         shown = {
