@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from stages.backbones import WeightRecord, create_backbone
+from stages.files import save_tensors, write_whole
 
 __all__ = ["imagenet_backbone"]
 
@@ -27,9 +26,6 @@ def imagenet_backbone(name: str, weights: str, folder: Path, seed: int) -> Weigh
 
     torch.manual_seed(seed)
     backbone, record = create_backbone(name, weights)
-    temporary = folder / "weights.tmp"
-    save_file(
-        {f"backbone.{key}": value.contiguous() for key, value in backbone.state_dict().items()}, temporary
-    )
-    temporary.replace(folder / "weights.safetensors")
+    state = {f"backbone.{key}": value for key, value in backbone.state_dict().items()}
+    write_whole(folder / "weights.safetensors", lambda path: save_tensors(state, path))
     return record

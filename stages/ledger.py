@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from safetensors.torch import save_file
 
-from stages.errors import ModelError
+from stages.files import save_tensors, write_whole
 from stages.module import StageModule
 
 __all__ = ["Ledger", "Progress", "best_epoch"]
@@ -73,12 +72,10 @@ class Ledger(pl.Callback):
         train = pl_module.settings.train
         best = best_epoch(self.history, train.monitor)
         if best == len(self.history) - 1 or train.keep == "last":
-            self._write(
-                "weights.safetensors",
-                trainer,
-                lambda path: _save_weights(pl_module, path, trainer.is_global_zero),
-            )
-        self._write("last.ckpt", trainer, trainer.save_checkpoint)
+            state = pl_module.network.state_dict()
+            if trainer.is_global_zero:
+                write_whole(self.folder / "weights.safetensors", lambda path: save_tensors(state, path))
+        write_whole(self.folder / "last.ckpt", trainer.save_checkpoint, trainer.is_global_zero)
         trainer.should_stop = self.finished(train.epochs, train.patience, train.monitor)
 
     def finished(self, epochs: int, patience: int | None, monitor: str) -> bool:
@@ -87,20 +84,6 @@ class Ledger(pl.Callback):
             return False
         waited = len(self.history) - 1 - best_epoch(self.history, monitor)
         return len(self.history) >= epochs or (patience is not None and waited >= patience)
-
-    def _write(self, name: str, trainer: pl.Trainer, save: Callable[[Path], None]) -> None:
-        temporary = self.folder / f"{name}.tmp"
-        try:
-            save(temporary)
-            if trainer.is_global_zero:
-                temporary.replace(self.folder / name)
-        except (
-            Exception
-        ) as error:  # a full disk is an OSError, a RuntimeError or a SafetensorError, by who writes
-            temporary.unlink(missing_ok=True)
-            raise ModelError(
-                f"Expected {self.folder} to take {name}, but got: {str(error).splitlines()[0]}; do free space there and run again"
-            ) from error
 
     def _tell(self, trainer: pl.Trainer, batch: int) -> None:
         if self.progress:
@@ -113,8 +96,3 @@ class Ledger(pl.Callback):
             }
             text = "  ".join(f"{name} {row[key]:.3f}" for key, name in shown.items() if key in row)
             self.progress(trainer.current_epoch * steps + batch, (trainer.max_epochs or 1) * steps, text)
-
-
-def _save_weights(module: StageModule, path: Path, writes: bool) -> None:
-    if writes:
-        save_file({key: value.contiguous() for key, value in module.network.state_dict().items()}, path)

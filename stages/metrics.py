@@ -60,8 +60,17 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values; NaN stays for the writer to make null."""
-        return asdict(self)
+        """Return plain values that `json` can write; a score that is not defined is None."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: plain(entry) for key, entry in value.items()}
+            if isinstance(value, (list, tuple)):
+                return [plain(entry) for entry in value]
+            return None if isinstance(value, float) and math.isnan(value) else value
+
+        result: dict[str, Any] = plain(asdict(self))
+        return result
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Evaluation:

@@ -88,11 +88,9 @@ def near_duplicates(thumbnails: npt.NDArray[np.uint8]) -> Pairs:
     Args:
         thumbnails: (N, S, S, 3) uint8 RGB.
     """
-    luminance = (
-        np.stack([_luminance(image) for image in thumbnails])
-        if len(thumbnails)
-        else np.empty((0, _SIDE, _SIDE), np.uint8)
-    )
+    if not len(thumbnails):
+        return []
+    luminance = np.stack([_luminance(image) for image in thumbnails])
     signs = perceptual_hash(luminance).astype(np.float32) * 2 - 1
     vectors = _unit(luminance)
     found: set[tuple[int, int]] = set()
@@ -132,7 +130,7 @@ def group_duplicates(
 
 
 def regroup(samples: Sequence[Sample], clusters: npt.NDArray[np.int64]) -> list[Sample]:
-    """Return the samples with one group wherever groups or clusters touch; the smallest name stands for all.
+    """Return the samples with one group wherever groups or clusters touch; the smallest group name stands for all.
 
     Args:
         samples: N of them, with groups or none.
@@ -144,13 +142,15 @@ def regroup(samples: Sequence[Sample], clusters: npt.NDArray[np.int64]) -> list[
         if sample.group is not None:
             members[f"group {sample.group}"].append(row)
     whole = join(((rows[0], row) for rows in members.values() for row in rows[1:]), len(samples))
-    names: dict[int, str] = {}
+    names: dict[int, tuple[bool, str]] = {}
     sizes = np.bincount(whole) if len(samples) else np.zeros(0, np.int64)
     for row, sample in enumerate(samples):
-        own = sample.group if sample.group is not None else f"{sample.dataset}:{sample.name}"
+        # A patient or slide that the source names goes before a name made up here.
+        made_up = sample.group is None
+        own = (made_up, f"{sample.dataset}:{sample.name}" if sample.group is None else sample.group)
         names[whole[row]] = min(names.get(whole[row], own), own)
     return [
-        replace(sample, group=names[whole[row]])
+        replace(sample, group=names[whole[row]][1])
         if sample.group is not None or sizes[whole[row]] > 1
         else sample
         for row, sample in enumerate(samples)

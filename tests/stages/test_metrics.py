@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from random import Random
 
 import numpy as np
 import numpy.typing as npt
@@ -160,7 +161,9 @@ probable = st.integers(2, 5).flatmap(
 
 @settings(max_examples=60, deadline=None)
 @given(probable, st.randoms(use_true_random=False))
-def test_scores_are_bounded_and_do_not_depend_on_the_order_of_images(rows, shuffler) -> None:  # type: ignore[no-untyped-def]
+def test_scores_are_bounded_and_do_not_depend_on_the_order_of_images(
+    rows: list[tuple[int, list[int], int]], shuffler: Random
+) -> None:
     def scored(entries: list[tuple[int, list[int], int]]) -> Evaluation:
         powers = np.array([entry[1] for entry in entries], float)
         return evaluate(
@@ -277,7 +280,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("labels", "probabilities", "groups", "said"), BAD)
-def test_what_cannot_be_scored_is_refused_in_a_sentence(labels, probabilities, groups, said) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_be_scored_is_refused_in_a_sentence(
+    labels: list[int], probabilities: list[list[float]], groups: list[str] | None, said: str
+) -> None:
     with pytest.raises(DataError, match=said) as error:
         evaluate(np.array(labels, int), np.array(probabilities, float), groups, names(2))
     assert "; do " in str(error.value)
@@ -285,7 +290,7 @@ def test_what_cannot_be_scored_is_refused_in_a_sentence(labels, probabilities, g
 
 def test_an_unknown_metric_lists_the_known_ones() -> None:
     labels, probabilities = drawn(20, 2)
-    with pytest.raises(DataError, match="macro_f1.*'acuracy'"):
+    with pytest.raises(DataError, match=r"macro_f1.*'acuracy'"):
         paired_difference(labels, probabilities, probabilities, None, "acuracy")
 
 
