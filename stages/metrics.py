@@ -1,7 +1,14 @@
 """Scores of a classifier on a test part: pure functions on arrays.
 
-Policies: a class without test images has n = 0, scores NaN, and is left out of macro averages. A class that is never
-predicted has precision 0. Ties between probabilities count half in AUROC; argmax takes the first class.
+Policies, each held by a test:
+
+- A class without test images has n = 0, scores NaN, and is left out of macro averages.
+- A class that is never predicted has precision 0 and F1 0, and stays in them.
+- Ties between probabilities count half in AUROC; argmax takes the first class.
+- With two classes nothing changes: macro scores average over both, and both have the same AUROC.
+- AUPRC is average precision, without interpolation. The calibration error has 15 bins of equal width (Guo et al. 2017).
+- Intervals are percentiles of a bootstrap over whole groups. They cover about 95 % from some 40 groups on, and are too
+  narrow for fewer than about ten: say how many groups there are beside every interval.
 """
 
 from __future__ import annotations
@@ -154,7 +161,7 @@ def paired_difference(
     Raises:
         DataError: If shapes do not fit, numbers are no probabilities or the metric is unknown.
     """
-    labels, first = _checked(labels, first, groups, first.shape[1])
+    labels, first = _checked(labels, first, groups, np.shape(first)[-1])
     labels, second = _checked(labels, second, groups, first.shape[1])
     known = _scores(labels, first)
     if metric not in known:
