@@ -16,6 +16,8 @@ from stages.errors import StagesError
 
 __all__ = ["app", "main"]
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="mtl",
     help="Multistage transfer learning and segmentation for acute lymphoblastic leukaemia.",
@@ -56,11 +58,7 @@ def main() -> None:
     except (MtlError, StagesError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        typer.echo(
-            f"\nInterrupted. The same command goes on where it stopped:\n  {shlex.join(['mtl', *sys.argv[1:]])}",
-            err=True,
-        )
-        sys.exit(130)
+        _interrupted()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(
@@ -72,7 +70,15 @@ def main() -> None:
         if message is None:
             raise
         _fail(f"{message()} Try `{_usage(error)} --help`.")
+    if code == _INTERRUPTED:  # Typer turns Ctrl-C into this code itself
+        _interrupted()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupted() -> None:
+    again = shlex.join(["mtl", *sys.argv[1:]])
+    typer.echo(f"\nInterrupted. The same command goes on where it stopped:\n  {again}", err=True)
+    sys.exit(_INTERRUPTED)
 
 
 def _usage(error: Exception) -> str:

@@ -35,7 +35,13 @@ def records(folder: Path) -> dict[str, dict[str, object]]:
         f"{chain} {name[0]}": json.loads((folder / "stages" / name / "stage.json").read_text())
         for chain, names in run["chains"].items()
         for name in names
+        if (folder / "stages" / name / "stage.json").is_file()  # a start from another run lies there
     }
+
+
+def column(path: Path, key: str, value: str) -> dict[str, str]:
+    with path.open(newline="") as stream:
+        return {row[key]: row[value] for row in csv.DictReader(stream)}
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +84,13 @@ def test_both_chains_are_tested_on_the_same_images_and_nothing_leaks_between_sta
     finished: Path, rendered: Path
 ) -> None:
     run = json.loads((finished / "run.json").read_text())
-    ends = [finished / "stages" / names[-1] / "predictions.csv" for names in run["chains"].values()]
-    first, second = ([row["name"] for row in csv.DictReader(path.open())] for path in ends)
+    first, second = (
+        list(column(finished / "stages" / names[-1] / "predictions.csv", "name", "label"))
+        for names in run["chains"].values()
+    )
     assert first == second
-    with (rendered / "ALL-IDB1" / "fab.csv").open() as stream:
-        slide = {row["image"]: row["slide"] for row in csv.DictReader(stream)}
-    with (rendered / "ALL-IDB2" / "crops.csv").open() as stream:
-        origin = {row["image"]: row["field"] for row in csv.DictReader(stream)}
+    slide = column(rendered / "ALL-IDB1" / "fab.csv", "image", "slide")
+    origin = column(rendered / "ALL-IDB2" / "crops.csv", "image", "field")
     crops = json.loads(next((finished / "splits").glob("2-*.json")).read_text())
     fields = json.loads(next((finished / "splits").glob("3-*.json")).read_text())
     for mine, theirs in (("train", "test"), ("validation", "test"), ("test", "train")):
@@ -116,7 +122,8 @@ def test_a_killed_run_goes_on_and_ends_with_identical_weights(
     _, said = process.communicate()
     if how == signal.SIGINT and process.returncode != 0:
         assert process.returncode == 130, said
-        assert "mtl run" in said.splitlines()[-1]
+        assert "The same command goes on" in said
+        assert "mtl run --backbone" in said
     again = mtl(*tiny(rendered), cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     whole = sorted(path.read_bytes() for path in finished.glob("stages/*/weights.safetensors"))
