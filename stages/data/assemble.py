@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from stages.data import splits
 from stages.data.catalogue import DataSet, find_dataset, read_dataset
+from stages.data.chains import split_chain, tie_stages
 from stages.data.duplicates import group_duplicates
 from stages.data.images import content_key, load_rgb
-from stages.data.origins import locate_crops, split_chain, stated_origins, tie_crops
+from stages.data.origins import locate_crops, stated_origins, tie_crops
 from stages.data.sample import Sample
 from stages.data.splits import Part, Split
 from stages.data.store import cache_folder, open_store
@@ -119,6 +120,8 @@ def split_stages(
         DataError: If a split is impossible or would leak.
     """
     tied = _tie(stages, tell)
+    shared = tie_stages({number: stage.samples for number, stage in tied.items()})
+    tied = {number: replace(stage, samples=tuple(shared[number])) for number, stage in tied.items()}
 
     def make(number: int, forced: Mapping[str, Part] | None) -> Split:
         stage = tied[number]

@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
+from stages.data.overlaps import MOST, overlapping
 from stages.data.sample import Sample
+from stages.data.splits import group_of
+from stages.errors import DataError
 
-__all__ = ["DuplicateReport", "Pairs", "group_duplicates", "join", "near_duplicates", "perceptual_hash"]
+__all__ = [
+    "DuplicateReport",
+    "Pairs",
+    "group_duplicates",
+    "join",
+    "near_duplicates",
+    "perceptual_hash",
+    "regroup",
+]
 
 _HASH = 8
 _SIDE = 32
@@ -22,8 +35,10 @@ _CORRELATION = 0.95
 _DETAIL = 0.7
 _BLUR = 1.5
 _CHUNK = 1024
+_KEPT = 4096
 
 Pairs = list[tuple[int, int]]
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -35,7 +50,9 @@ class DuplicateReport:
         near: Further pairs that are near-duplicates.
         clusters: Clusters of two or more images.
         largest: Images in the largest cluster.
-        conflicts: Pairs of names of the same picture under two labels.
+        conflicts: Pairs of names of the same picture under two labels; of many identical ones, each with the first.
+        overlapping: Further pairs of fields that share a part of the slide.
+        searched: False where there were too many images to look for overlapping fields.
     """
 
     exact: int
@@ -43,21 +60,28 @@ class DuplicateReport:
     clusters: int
     largest: int
     conflicts: tuple[tuple[str, str], ...]
+    overlapping: int = 0
+    searched: bool = True
 
     def sentences(self) -> tuple[str, ...]:
         """Return plain sentences for a report."""
+        said = [self._found()]
+        if self.conflicts:
+            first, second = self.conflicts[0]
+            said.append(
+                f"{len(self.conflicts)} of these pairs carry two labels, such as {first} and {second}: check them."
+            )
+        if not self.searched:
+            said.append(f"Overlapping fields were not looked for: there are more than {MOST} images.")
+        return tuple(said)
+
+    def _found(self) -> str:
         if not self.clusters:
-            return ("No near-duplicate images were found.",)
-        text = (
-            f"{self.exact} identical and {self.near} near-duplicate pairs of images were found "
-            f"({self.clusters} clusters, the largest of {self.largest}); no cluster is on two sides of the split."
-        )
-        if not self.conflicts:
-            return (text,)
-        first, second = self.conflicts[0]
+            return "No near-duplicate images were found."
+        shared = f", and {self.overlapping} pairs of overlapping fields," if self.overlapping else ""
         return (
-            text,
-            f"{len(self.conflicts)} of these pairs carry two labels, such as {first} and {second}: check them.",
+            f"{self.exact} identical and {self.near} near-duplicate pairs of images{shared} were found "
+            f"({self.clusters} clusters, the largest of {self.largest}); no cluster is on two sides of the split."
         )
 
 
@@ -80,57 +104,103 @@ def perceptual_hash(luminance: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 def near_duplicates(thumbnails: npt.NDArray[np.uint8]) -> Pairs:
     """Return pairs (i, j), i < j, of images that show the same picture.
 
-    A pair is a candidate when its perceptual hashes differ in at most 12 of 64 bits, under any flip or quarter turn of one
-    of them, and is confirmed when the luminance of 32x32 px correlates at 0.95 or more and its fine detail at 0.7 or more.
+    Of three or more identical ones each is paired with the first; those of one tone have no picture to compare and match
+    nothing here (`group_duplicates` keeps even them together). Else a pair is a candidate
+    when its perceptual hashes differ in at most 12 of 64 bits, under any flip or quarter turn of one of them, and is
+    confirmed when the luminance of 32x32 px correlates at 0.95 or more and its fine detail at 0.7 or more.
     Detail is what tells a copy from another round cell on a plain ground: on the real sets in use (Taleqani, Zheng 2018)
     copies lie above 0.78 and look-alikes below 0.55.
 
     Args:
         thumbnails: (N, S, S, 3) uint8 RGB.
     """
-    if not len(thumbnails):
-        return []
+    first, pairs = _search(thumbnails)
+    copies = ((one, row) for row, one in enumerate(first) if one != row)
+    return sorted([*pairs, *(pair for pair in copies if np.ptp(thumbnails[pair[0]], axis=(0, 1)).any())])
+
+
+def _search(thumbnails: npt.NDArray[np.uint8]) -> tuple[list[int], Pairs]:
+    """Return the first image that is identical to each, and the near-duplicates among those first ones."""
+    seen: dict[bytes, int] = {}
+    first = [seen.setdefault(image.tobytes(), row) for row, image in enumerate(thumbnails)]
+    rows = np.array(sorted(seen.values()), dtype=np.int64)
+    return first, [(int(rows[i]), int(rows[j])) for i, j in _near(thumbnails[rows])] if len(rows) > 1 else []
+
+
+def _near(thumbnails: npt.NDArray[np.uint8]) -> Pairs:
     luminance = np.stack([_luminance(image) for image in thumbnails])
     signs = perceptual_hash(luminance).astype(np.float32) * 2 - 1
     vectors = _unit(luminance)
     found: set[tuple[int, int]] = set()
-    for view in _views(luminance):
+
+    @lru_cache(maxsize=_KEPT)
+    def detail(row: int) -> npt.NDArray[np.float32]:
+        return _detail(thumbnails[row])
+
+    def confirmed(i: int, j: int, number: int) -> bool:
+        return float((detail(i) * _view(detail(j)[None], number)[0]).sum()) >= _DETAIL
+
+    for number in range(8):
+        view = _view(luminance, number)
         turned_signs, turned = perceptual_hash(view).astype(np.float32) * 2 - 1, _unit(view)
         for start in range(0, len(luminance), _CHUNK):
             stop = start + _CHUNK
+            # As large as the chunk of hashes: memory stays bounded however many look alike.
             close = signs[start:stop] @ turned_signs.T >= _HASH**2 - 2 * _BITS_APART
-            rows, columns = np.nonzero(close)
-            keep = rows + start < columns
-            rows, columns = rows[keep] + start, columns[keep]
-            alike = np.einsum("ij,ij->i", vectors[rows], turned[columns]) >= _CORRELATION
-            found.update(zip(rows[alike].tolist(), columns[alike].tolist(), strict=True))
-    return sorted(pair for pair in found if _same_detail(thumbnails[pair[0]], thumbnails[pair[1]]))
+            close &= vectors[start:stop] @ turned.T >= _CORRELATION
+            rows, columns = np.nonzero(np.triu(close, start + 1))
+            found.update(
+                (i, j)
+                for i, j in zip((rows + start).tolist(), columns.tolist(), strict=True)
+                if (i, j) not in found and confirmed(i, j, number)
+            )
+    return sorted(found)
 
 
 def group_duplicates(
     samples: Sequence[Sample], thumbnails: npt.NDArray[np.uint8]
 ) -> tuple[list[Sample], DuplicateReport]:
-    """Return the samples with near-duplicates and their groups joined, and what was found.
+    """Return the samples with near-duplicates, overlapping fields and their groups joined, and what was found.
 
     Args:
         samples: N of them.
         thumbnails: Their pictures, (N, S, S, 3) uint8, in the same order.
+
+    Raises:
+        DataError: If there are not as many pictures as samples.
     """
-    pairs = near_duplicates(thumbnails)
-    exact = sum(np.array_equal(thumbnails[i], thumbnails[j]) for i, j in pairs)
+    if len(samples) != len(thumbnails):
+        raise DataError(
+            f"Expected `thumbnails` to hold a picture of each of {len(samples)} samples, but got {len(thumbnails)}; "
+            "do give both in the same order"
+        )
+    first, near = _search(thumbnails)
+    copies = [(one, row) for row, one in enumerate(first) if one != row]
+    same = np.bincount(np.array(first, np.int64)) if first else np.zeros(0, np.int64)
+    searched = len(same) <= MOST
+    kept = sorted(set(first))
+    shared = [(kept[i], kept[j]) for i, j in overlapping(thumbnails[kept])] if searched else []
+    shared = sorted(set(shared) - set(near))
+    pairs = [*copies, *near, *shared]
     conflicts = tuple(
         (samples[i].name, samples[j].name) for i, j in pairs if samples[i].label != samples[j].label
     )
     clusters = join(pairs, len(samples))
     sizes = np.bincount(clusters) if len(samples) else np.zeros(0, np.int64)
     report = DuplicateReport(
-        exact, len(pairs) - exact, int((sizes > 1).sum()), int(sizes.max(initial=0)), conflicts
+        exact=int((same * (same - 1) // 2).sum()),
+        near=sum(int(same[i] * same[j]) for i, j in near),
+        clusters=int((sizes > 1).sum()),
+        largest=int(sizes.max(initial=0)),
+        conflicts=conflicts,
+        overlapping=sum(int(same[i] * same[j]) for i, j in shared),
+        searched=searched,
     )
     return regroup(samples, clusters), report
 
 
 def regroup(samples: Sequence[Sample], clusters: npt.NDArray[np.int64]) -> list[Sample]:
-    """Return the samples with one group wherever groups or clusters touch; the smallest group name stands for all.
+    """Return the samples with one group wherever groups or clusters touch; the smallest name stands for all.
 
     Args:
         samples: N of them, with groups or none.
@@ -145,9 +215,8 @@ def regroup(samples: Sequence[Sample], clusters: npt.NDArray[np.int64]) -> list[
     names: dict[int, tuple[bool, str]] = {}
     sizes = np.bincount(whole) if len(samples) else np.zeros(0, np.int64)
     for row, sample in enumerate(samples):
-        # A patient or slide that the source names goes before a name made up here.
-        made_up = sample.group is None
-        own = (made_up, f"{sample.dataset}:{sample.name}" if sample.group is None else sample.group)
+        # The name of a patient or slide is worth more to a reader of the report than that of an image.
+        own = (sample.group is None, group_of(sample))
         names[whole[row]] = min(names.get(whole[row], own), own)
     return [
         replace(sample, group=names[whole[row]][1])
@@ -182,13 +251,6 @@ def _unit(luminance: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return unit
 
 
-def _same_detail(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> bool:
-    fixed = _detail(first)
-    turned = [np.rot90(second, quarter) for quarter in range(4)]
-    views = [view for one in turned for view in (one, one[:, ::-1])]
-    return any(float((fixed * _detail(np.ascontiguousarray(view))).sum()) >= _DETAIL for view in views)
-
-
 def _detail(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     pixels = image.astype(np.float32)
     fine = pixels - cv2.GaussianBlur(pixels, (0, 0), _BLUR)
@@ -196,6 +258,7 @@ def _detail(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return np.asarray(fine / max(float(np.linalg.norm(fine)), 1e-6), np.float32)
 
 
-def _views(luminance: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
-    turned = [np.rot90(luminance, quarter, axes=(1, 2)) for quarter in range(4)]
-    return [np.ascontiguousarray(view) for one in turned for view in (one, one[:, :, ::-1])]
+def _view(images: npt.NDArray[T], number: int) -> npt.NDArray[T]:
+    """Return images (N, S, S) or (N, S, S, 3) as one of the 8 flips and quarter turns shows them; 0 is as they are."""
+    turned = np.rot90(images, number // 2, axes=(1, 2))
+    return np.ascontiguousarray(turned[:, :, ::-1] if number % 2 else turned)

@@ -5,25 +5,28 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.data.chains import split_chain
 from stages.data.duplicates import join, regroup
 from stages.data.images import content_key
 from stages.data.sample import Sample
-from stages.data.splits import Part, Split, group_of
 from stages.errors import DataError
 
 __all__ = ["Origin", "locate_crops", "split_chain", "stated_origins", "tie_crops"]
 
+_VERSION = 2
 _COARSE = 8
-_CANDIDATES = 4
+_CANDIDATES = 6
 _SCORE = 0.97
 
 Load = Callable[[Sample], npt.NDArray[np.uint8]]
@@ -69,7 +72,7 @@ def locate_crops(
 ) -> dict[str, Origin]:
     """Find the field that every crop was cut from, by normalised cross-correlation (Lewis 1995), coarse to fine.
 
-    Every field is searched at an eighth of its size; the best four places are then searched around at full size. A crop
+    Every field is searched at an eighth of its size; the best six places are then searched around at full size. A crop
     that correlates nowhere at 0.97 or more is left out of the result: nothing is guessed.
 
     Args:
@@ -77,34 +80,41 @@ def locate_crops(
         fields: Whole fields.
         load: Reads (H, W, 3) uint8.
         cache: Folder for the result, keyed by content.
-        progress: Called with (fields searched, fields).
+        progress: Called with (done, total); every field counts twice.
     """
     path = None
     if cache is not None:
-        key = hashlib.sha256(f"1|{content_key(crops)}|{content_key(fields)}".encode()).hexdigest()[:24]
-        path = cache / f"{key}.json"
-        if path.is_file():
-            return {name: Origin(**origin) for name, origin in json.loads(path.read_text("utf-8")).items()}
+        key = hashlib.sha256(f"{_VERSION}|{content_key(crops)}|{content_key(fields)}".encode()).hexdigest()
+        path = cache / f"{key[:24]}.json"
+        known = _read(path)
+        if known is not None:
+            return known
     templates = [_grey(load(crop)) for crop in crops]
-    places: list[list[tuple[float, int, int, int]]] = [[] for _ in crops]
+    steps = 2 * len(fields)
     with ThreadPoolExecutor() as pool:
+        places: list[list[tuple[float, int, int, int]]] = [[] for _ in crops]
+        small = [_shrink(template) for template in templates]
         for number, field in enumerate(fields):
-            small = _shrink(_grey(load(field)))
-            found = pool.map(lambda template, image=small: _peak(image, _shrink(template)), templates)
-            for row, peak in enumerate(found):
+            image = _shrink(_grey(load(field)))
+            for row, peak in enumerate(pool.map(partial(_peak, image), small)):
                 if peak:
                     places[row] = sorted([*places[row], (*peak, number)], reverse=True)[:_CANDIDATES]
             if progress:
-                progress(number + 1, len(fields))
-        refined = list(
-            pool.map(lambda row: _refine(templates[row], places[row], fields, load), range(len(crops)))
-        )
-    origins = {crop.name: origin for crop, origin in zip(crops, refined, strict=True) if origin}
+                progress(number + 1, steps)
+        best: dict[int, Origin] = {}
+        for number, field in enumerate(fields):
+            here = [(row, x, y) for row, found in enumerate(places) for _, x, y, at in found if at == number]
+            if here:  # each field is decoded once for all crops that may come from it
+                image = _grey(load(field))
+                refined = pool.map(lambda at, image=image: _refine(templates[at[0]], image, *at[1:]), here)
+                for (row, _, _), (score, x, y) in zip(here, refined, strict=True):
+                    if score >= _SCORE and (row not in best or score > best[row].score):
+                        best[row] = Origin(field.name, x, y, score)
+            if progress:
+                progress(len(fields) + number + 1, steps)
+    origins = {crop.name: best[row] for row, crop in enumerate(crops) if row in best}
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({name: asdict(origin) for name, origin in origins.items()}), "utf-8")
-        temporary.replace(path)
+        _write(path, origins)
     return origins
 
 
@@ -120,35 +130,14 @@ def tie_crops(
         fields: Whole fields.
         origins: Name of the field, by name of the crop.
     """
+    if not crops or not fields:
+        return list(crops), list(fields)
     both = [*crops, *fields]
     row = {(sample.dataset, sample.name): number for number, sample in enumerate(both)}
     crop_set, field_set = crops[0].dataset, fields[0].dataset
     pairs = [(row[crop_set, crop], row[field_set, field]) for crop, field in origins.items()]
     tied = regroup(both, join(pairs, len(both)))
     return tied[: len(crops)], tied[len(crops) :]
-
-
-def split_chain(
-    stages: Mapping[int, Sequence[Sample]],
-    target: int,
-    make: Callable[[int, Mapping[str, Part] | None], Split],
-) -> dict[int, Split]:
-    """Split all stages of a chain so that no group stands in two parts, across stages.
-
-    Args:
-        stages: Samples by stage number.
-        target: The stage that is split first and decides for the others.
-        make: Splits a stage, given the parts of groups that are decided already.
-    """
-    decided: dict[str, Part] = {}
-    splits: dict[int, Split] = {}
-    for number in sorted(stages, key=lambda number: (number != target, -number)):
-        splits[number] = make(number, decided or None)
-        parts = splits[number].part_of()
-        for sample in stages[number]:
-            if sample.name in parts:
-                decided.setdefault(group_of(sample), parts[sample.name])
-    return splits
 
 
 def _grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -161,7 +150,9 @@ def _shrink(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _peak(image: npt.NDArray[np.uint8], template: npt.NDArray[np.uint8]) -> tuple[float, int, int] | None:
-    if image.shape[0] < template.shape[0] or image.shape[1] < template.shape[1]:
+    """Return (score, x, y) of the best place of a template, or None where it cannot lie."""
+    # OpenCV calls a template of one tone a perfect match of anything.
+    if image.shape[0] < template.shape[0] or image.shape[1] < template.shape[1] or np.ptp(template) == 0:
         return None
     scores = cv2.matchTemplate(image, template, cv2.TM_CCOEFF_NORMED)
     y, x = np.unravel_index(int(np.argmax(scores)), scores.shape)
@@ -169,18 +160,39 @@ def _peak(image: npt.NDArray[np.uint8], template: npt.NDArray[np.uint8]) -> tupl
 
 
 def _refine(
-    template: npt.NDArray[np.uint8],
-    places: Sequence[tuple[float, int, int, int]],
-    fields: Sequence[Sample],
-    load: Load,
-) -> Origin | None:
-    best: Origin | None = None
+    template: npt.NDArray[np.uint8], image: npt.NDArray[np.uint8], x: int, y: int
+) -> tuple[float, int, int]:
+    """Return (score, x, y) of the best place at full size within two coarse pixels of (x, y)."""
     height, width = template.shape
-    for _, x, y, number in places:
-        image = _grey(load(fields[number]))
-        left, top = max(0, (x - 2) * _COARSE), max(0, (y - 2) * _COARSE)
-        window = image[top : (y + 2) * _COARSE + height, left : (x + 2) * _COARSE + width]
-        peak = _peak(window, template)
-        if peak and peak[0] >= _SCORE and (best is None or peak[0] > best.score):
-            best = Origin(fields[number].name, left + peak[1], top + peak[2], peak[0])
-    return best
+    left, top = max(0, (x - 2) * _COARSE), max(0, (y - 2) * _COARSE)
+    peak = _peak(image[top : (y + 2) * _COARSE + height, left : (x + 2) * _COARSE + width], template)
+    if peak is None:
+        return -1.0, 0, 0
+    x, y = left + peak[1], top + peak[2]
+    # Single precision rounds on plain ground; what is reported is counted again.
+    found = image[y : y + height, x : x + width]
+    score = float(np.corrcoef(found.ravel(), template.ravel())[0, 1]) if np.ptp(found) else 0.0
+    return score, x, y
+
+
+def _read(path: Path) -> dict[str, Origin] | None:
+    """Return cached origins, or None where there are none that can be read."""
+    try:
+        known = json.loads(path.read_text("utf-8"))
+        return {str(name): Origin(**origin) for name, origin in known.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _write(path: Path, origins: Mapping[str, Origin]) -> None:
+    text = json.dumps({name: asdict(origin) for name, origin in origins.items()})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(text, "utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(
+            f"Expected the cache {path.parent} to be writable, but got: {error.strerror or error}; "
+            "do free space there or set MTL_CACHE to another folder"
+        ) from error

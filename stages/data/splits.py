@@ -6,15 +6,15 @@ Pure functions of samples and a seed; the order of the samples does not matter.
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
-
+from stages.data._assignment import GroupTable, check_names, group_of
 from stages.data.sample import Sample
 from stages.errors import DataError
 
@@ -33,7 +33,7 @@ __all__ = [
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
-_ATTEMPTS = 20
+_NEEDS = (4, 1, 2)  # of a class with two groups one trains and one is tested
 
 
 @dataclass(frozen=True)
@@ -74,21 +74,22 @@ class Split:
 
         Raises:
             KeyError: If a part is missing.
+            TypeError: If one is not a list of names.
         """
-        lists = {key: tuple(str(name) for name in value[key]) for key in (*PARTS, "left_out")}
-        notes = tuple(value.get("notes", ()))
         return cls(
-            **lists,
+            **{key: _texts(value[key]) for key in (*PARTS, "left_out")},
             method=str(value["method"]),
             unit=str(value["unit"]),
             seed=int(value["seed"]),
-            notes=notes,
+            notes=_texts(value.get("notes", [])),
         )
 
 
-def group_of(sample: Sample) -> str:
-    """Return what a split keeps together: the group, or the sample itself where nothing is known."""
-    return sample.group if sample.group is not None else f"{sample.dataset}:{sample.name}"
+def _texts(value: object) -> tuple[str, ...]:
+    # A lone text would pass for a list of letters.
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        raise TypeError(f"{str(value)[:40]!r} is no list of names")
+    return tuple(value)
 
 
 def holdout(
@@ -102,14 +103,11 @@ def holdout(
 ) -> Split:
     """Split at random, stratified by label, whole groups at a time.
 
-    Groups go, the largest first, to the part that is furthest below its share of their classes; of several random orders
-    the best balanced is taken.
-
     Args:
         samples: What to split.
         test: Fraction of all samples.
-        validation: Fraction of all samples.
-        seed: Of the random orders.
+        validation: Fraction of all samples; may be 0.
+        seed: Of the search.
         unit: What the groups are.
         forced: Part of groups that another stage's split decided.
 
@@ -117,18 +115,13 @@ def holdout(
         DataError: If fractions are impossible or a class has too few groups.
     """
     _check_fractions(test, validation)
-    table = _Table.of(samples)
-    shares = np.array([1 - test - validation, validation, test])
-    fixed = {group: PARTS.index(part) for group, part in (forced or {}).items()}
-    parts = table.repair(table.assign(shares, seed, fixed), fixed)
-    return _finish(
-        samples,
-        {group: PARTS[part] for group, part in parts.items()},
-        "grouped hold-out",
-        unit,
-        seed,
-        bool(forced),
-    )
+    table = GroupTable.of(samples)
+    decided = _decided(table, forced)
+    if not decided:  # else another stage has dealt, and what is left of a class is judged at the end
+        _check_groups(samples, table)
+    parts = table.assign((1 - test - validation, validation, test), seed, decided, _NEEDS)
+    own = {sample.name: PARTS[parts[group_of(sample)]] for sample in samples}
+    return _finish(samples, own, (), "grouped hold-out", unit, seed, (), bool(validation), bool(decided))
 
 
 def block_holdout(
@@ -149,7 +142,7 @@ def block_holdout(
     Args:
         samples: What to split.
         test: Fraction of every class.
-        validation: Fraction of every class.
+        validation: Fraction of every class; may be 0.
         seed: Only recorded.
         unit: What the groups are.
         forced: Part of groups that another stage's split decided.
@@ -159,27 +152,30 @@ def block_holdout(
         DataError: If fractions are impossible or a class has too few images.
     """
     _check_fractions(test, validation)
+    check_names(samples)
     parts: dict[str, Part] = {}
     by_label: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         by_label[sample.label].append(sample)
-    for members in by_label.values():
+    for label, members in by_label.items():
         members.sort(key=lambda sample: (sample.order, sample.name), reverse=reverse)
-        first = round(len(members) * (1 - test - validation))
-        second = round(len(members) * (1 - test))
+        if len(members) < 2:
+            raise _too_few(label, 1, 1)
+        # However small the class, its first image trains and its last one is tested.
+        second = min(max(round(len(members) * (1 - test)), 1), len(members) - 1)
+        first = min(max(round(len(members) * (1 - test - validation)), 1), second)
         for position, sample in enumerate(members):
             cut: Part = "train" if position < first else "validation" if position < second else "test"
             parts[sample.name] = (forced or {}).get(group_of(sample), cut)
-    latest: dict[str, int] = {}
-    for sample in samples:
-        group = group_of(sample)
-        latest[group] = max(latest.get(group, 0), PARTS.index(parts[sample.name]))
-    left = [sample.name for sample in samples if PARTS.index(parts[sample.name]) < latest[group_of(sample)]]
-    for name in left:
-        del parts[name]
+    notes = tuple(
+        f"Class {label} is not numbered by its source; its block was cut along the file names."
+        for label, members in sorted(by_label.items())
+        if len({sample.order for sample in members}) == 1
+    )
     method = "block hold-out by number" + (", the first numbers tested" if reverse else "")
-    note = f"{len(left)} images were left out because a near-duplicate or a member of their group lies in a later part."
-    return _from_parts(parts, left, method, unit, seed, (note,) if left else ())
+    left, note = _give_way(samples, parts)
+    decided = any(group_of(sample) in (forced or {}) for sample in samples)
+    return _finish(samples, parts, left, method, unit, seed, notes + note, bool(validation), decided)
 
 
 def kfold(
@@ -194,43 +190,37 @@ def kfold(
 ) -> Split:
     """Return one fold of a stratified, grouped k-fold: every sample is tested in exactly one of them.
 
+    What is impossible in one fold is refused in all, so that no series of runs breaks off half way.
+
     Args:
         samples: What to split.
         folds: How many, 2 or more.
         fold: Which one is tested, from 0.
-        validation: Fraction of all samples, taken from the rest.
+        validation: Fraction of all samples, taken from the rest; may be 0.
         seed: Decides all folds together.
         unit: What the groups are.
         forced: Part of groups that another stage's split decided; these leave the folds.
 
     Raises:
-        DataError: If there are fewer groups than folds, or `fold` is not one of them.
+        DataError: If a class has fewer groups than folds, or `fold` is not one of them.
     """
     if folds < 2 or not 0 <= fold < folds:
         raise DataError(
-            f"Expected `split.fold` to be from 0 to {folds - 1} of at least 2 folds, but got {fold}; do count from 0"
+            f"Expected `split.fold` to be from 0 to {folds - 1} of at least 2 folds, but got {fold} of {folds}; do count from 0"
         )
-    _check_fractions(1 / folds, validation)
-    table = _Table.of(samples)
-    if len(table.groups) < folds:
-        raise DataError(
-            f"Expected at least {folds} groups for `split.folds`, but there are {len(table.groups)} "
-            f"({len(samples)} images); do choose --set split.folds={max(2, len(table.groups))} or fewer"
-        )
-    dealt = table.assign(np.full(folds, 1 / folds), seed, {})
-    parts: dict[str, int] = {group: 2 for group, number in dealt.items() if number == fold}
-    parts |= {group: PARTS.index(part) for group, part in (forced or {}).items() if group in dealt}
-    shares = np.array([1 - validation - 1 / folds, validation, 0.0])
+    _check_fractions(1 / folds, validation, "1 / `split.folds`")
+    table = GroupTable.of(samples)
+    decided = _decided(table, forced)
+    free = table.without(decided)
+    if not decided:
+        _check_folds(samples, table, folds)
+    dealt = free.assign([1 / folds] * folds, seed)
+    parts = decided | {group: PARTS.index("test") for group, number in dealt.items() if number == fold}
     # The tested groups are fixed; a share of zero keeps everything else out of the test part.
-    rest = table.assign(shares, seed + fold + 1, parts, closed=2)
-    return _finish(
-        samples,
-        {group: PARTS[part] for group, part in rest.items()},
-        f"fold {fold + 1} of {folds}",
-        unit,
-        seed,
-        bool(forced),
-    )
+    parts = table.assign((1 - validation - 1 / folds, validation, 0.0), seed + fold + 1, parts, _NEEDS)
+    own = {sample.name: PARTS[parts[group_of(sample)]] for sample in samples}
+    method = f"fold {fold + 1} of {folds}"
+    return _finish(samples, own, (), method, unit, seed, (), bool(validation), bool(decided))
 
 
 def official(
@@ -244,27 +234,37 @@ def official(
 ) -> Split:
     """Split as the source itself does, by `Sample.part`; what is in no named part trains.
 
+    Sources do leak: of a group in two parts the members in the earlier one are left out, and a note says how many.
+
     Raises:
-        DataError: If the source assigns no parts, or none of that name.
+        DataError: If the source assigns no parts, or none of that name, or one is to be tested and validated on.
     """
+    check_names(samples)
     known = {sample.part for sample in samples if sample.part}
-    for wanted in (*test_parts, *validation_parts):
-        if wanted not in known:
-            found = ", ".join(sorted(known)) or "none"
-            raise DataError(
-                f"Expected `split.test_parts` to name parts of the source ({found}), but got {wanted!r}; do choose one"
-            )
+    found = ", ".join(sorted(known)) or "none"
+    wrong = next((part for part in (*test_parts, *validation_parts) if part not in known), None)
+    if wrong is not None or not test_parts:
+        raise DataError(
+            f"Expected `split.test_parts` to name parts of the source ({found}), but got {wrong or 'nothing'!r}; do choose one"
+        )
+    both = sorted(set(test_parts) & set(validation_parts))
+    if both:
+        raise DataError(
+            f"Expected `split.test_parts` and `split.validation_parts` to differ, but both name {both[0]!r}; do take it out of one"
+        )
     parts: dict[str, Part] = {}
     for sample in samples:
-        own: Part = (
-            "test"
-            if sample.part in test_parts
-            else "validation"
-            if sample.part in validation_parts
-            else "train"
-        )
+        validates: Part = "validation" if sample.part in validation_parts else "train"
+        own: Part = "test" if sample.part in test_parts else validates
         parts[sample.name] = (forced or {}).get(group_of(sample), own)
-    return _from_parts(parts, [], "the source's own parts", unit, seed, ())
+    left, notes = _give_way(samples, parts)
+    unnamed = sum(sample.part is None for sample in samples)
+    if unnamed:
+        notes = (f"{unnamed} images are in no part of the source and train.", *notes)
+    decided = any(group_of(sample) in (forced or {}) for sample in samples)
+    return _finish(
+        samples, parts, left, "the source's own parts", unit, seed, notes, bool(validation_parts), decided
+    )
 
 
 def check_split(split: Split, samples: Sequence[Sample], whole_test: bool = True) -> None:
@@ -276,9 +276,10 @@ def check_split(split: Split, samples: Sequence[Sample], whole_test: bool = True
         whole_test: Whether the test part must hold every class.
 
     Raises:
-        DataError: On a name that is unknown, missing or in two parts, a group in two parts, a part that is empty, or a
-            class that is absent from the training or test part.
+        DataError: On a name that is unknown, missing or in two parts, a group in two parts, or a class that is absent
+            from the training or test part (so neither is empty). The validation part may be empty.
     """
+    check_names(samples)
     known = {sample.name: sample for sample in samples}
     listed = Counter(name for key in (*PARTS, "left_out") for name in getattr(split, key))
     twice = next((name for name, count in listed.items() if count > 1), None)
@@ -316,15 +317,31 @@ def check_split(split: Split, samples: Sequence[Sample], whole_test: bool = True
 
 
 def save_split(split: Split, path: Path) -> None:
-    """Write a split as JSON, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
+    """Write a split as JSON, whole or not at all.
+
+    Raises:
+        DataError: If the folder is missing, full or not writable.
+    """
+    text = json.dumps(split.to_json(), indent=1, ensure_ascii=False) + "\n"
+    temporary: Path | None = None
     try:
-        temporary.write_text(json.dumps(split.to_json(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+        # A name of its own: two runs may write the same list at the same time.
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
+        ) as stream:
+            temporary = Path(stream.name)
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         raise DataError(
             f"Expected {path} to be writable, but got: {error.strerror}; do free space or choose another folder"
         ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def load_split(path: Path) -> Split:
@@ -335,136 +352,101 @@ def load_split(path: Path) -> Split:
     """
     try:
         return Split.from_json(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         raise DataError(
-            f"Expected {path} to be a saved split, but it cannot be read; do give the `splits` folder of a run"
+            f"Expected {path} to be a saved split, but it cannot be read ({reason}); do give the `splits` folder of a run"
         ) from error
 
 
-@dataclass(frozen=True)
-class _Table:
-    """Groups (G) with the number of samples of every class (G, K)."""
-
-    groups: tuple[str, ...]
-    labels: tuple[str, ...]
-    counts: npt.NDArray[np.float64]
-
-    @classmethod
-    def of(cls, samples: Sequence[Sample]) -> _Table:
-        names = Counter(sample.name for sample in samples)
-        twice = next((name for name, count in names.items() if count > 1), None)
-        if twice or not samples:
-            raise DataError(
-                f"Expected samples with names of their own, but got {twice or 'no sample'!r}; do list every image once"
-            )
-        groups = tuple(sorted({group_of(sample) for sample in samples}))
-        labels = tuple(sorted({sample.label for sample in samples}))
-        row, column = (
-            {group: i for i, group in enumerate(groups)},
-            {label: i for i, label in enumerate(labels)},
-        )
-        counts = np.zeros((len(groups), len(labels)))
-        for sample in samples:
-            counts[row[group_of(sample)], column[sample.label]] += 1
-        return cls(groups, labels, counts)
-
-    def assign(
-        self, shares: npt.NDArray[np.float64], seed: int, fixed: Mapping[str, int], closed: int | None = None
-    ) -> dict[str, int]:
-        """Return the part of every group; `closed` takes none but the fixed ones."""
-        random = np.random.default_rng(seed)
-        totals = self.counts.sum(axis=0)
-        attempts = max(1, min(_ATTEMPTS, 40_000 // len(self.groups)))
-        dealt = [self._deal(shares, random, fixed, closed) for _ in range(attempts)]
-        wanted = np.flatnonzero(shares > 0)
-
-        def badness(parts: npt.NDArray[np.int64]) -> float:
-            have = np.array([self.counts[parts == part].sum(axis=0) for part in range(len(shares))])
-            absent = np.count_nonzero(have[wanted] == 0)
-            return float(absent * 1e6 + (((have - shares[:, None] * totals) / totals) ** 2).sum())
-
-        best = min(dealt, key=badness)
-        return dict(zip(self.groups, best.tolist(), strict=True))
-
-    def repair(self, parts: dict[str, int], fixed: Mapping[str, int]) -> dict[str, int]:
-        """Return the parts with a group moved to the test part for every class of two groups that it lacks."""
-        parts = dict(parts)
-        for column in range(len(self.labels)):
-            own = [group for row, group in enumerate(self.groups) if self.counts[row, column]]
-            if any(parts[group] == 2 for group in own):
-                continue
-            size = {group: float(self.counts[row].sum()) for row, group in enumerate(self.groups)}
-            free = sorted(
-                (group for group in own if group not in fixed), key=lambda group: (size[group], group)
-            )
-            trained = sum(parts[group] == 0 for group in own)
-            movable = next((group for group in free if parts[group] == 1 or trained > 1), None)
-            if movable is not None:
-                parts[movable] = 2
-        return parts
-
-    def _deal(
-        self,
-        shares: npt.NDArray[np.float64],
-        random: np.random.Generator,
-        fixed: Mapping[str, int],
-        closed: int | None,
-    ) -> npt.NDArray[np.int64]:
-        totals = self.counts.sum(axis=0)
-        rates = self.counts / totals
-        # Rare classes and large groups first: they have the fewest places to go.
-        order = np.lexsort((random.random(len(self.groups)), -rates.max(axis=1).round(9)))
-        lacking = np.repeat(shares[:, None], len(self.labels), axis=1)
-        parts = np.full(len(self.groups), -1, dtype=np.int64)
-        for row, group in enumerate(self.groups):
-            if group in fixed:
-                parts[row] = fixed[group]
-                lacking[parts[row]] -= rates[row]
-        for row in order:
-            if parts[row] >= 0:
-                continue
-            # Change of the squared distance to the wanted shares when this group joins a part.
-            cost = (rates[row] * (rates[row] - 2 * lacking)).sum(axis=1)
-            if closed is not None:
-                cost[closed] = np.inf
-            cost[shares <= 0] = np.inf
-            parts[row] = int(cost.argmin())
-            lacking[parts[row]] -= rates[row]
-        return parts
+def _decided(table: GroupTable, forced: Mapping[str, Part] | None) -> dict[str, int]:
+    own = set(table.groups)
+    return {group: PARTS.index(part) for group, part in (forced or {}).items() if group in own}
 
 
-def _check_fractions(test: float, validation: float) -> None:
-    if not 0 < test < 1 or not 0 <= validation < 1 or test + validation >= 1:
+def _check_fractions(test: float, validation: float, name: str = "`split.test`") -> None:
+    if not 0 < test < 1 or not 0 <= validation < 1 or test + validation >= 1 - 1e-9:
         raise DataError(
-            f"Expected `split.test` above 0 and `split.test` + `split.validation` below 1, but got {test:g} and {validation:g}; "
+            f"Expected {name} above 0, and together with `split.validation` below 1, but got {test:g} and {validation:g}; "
             "do leave something to train on"
         )
 
 
-def _finish(
-    samples: Sequence[Sample], parts: Mapping[str, Part], method: str, unit: str, seed: int, forced: bool
-) -> Split:
-    own = {sample.name: parts[group_of(sample)] for sample in samples}
-    for label in sorted({sample.label for sample in samples}):
-        members = [sample for sample in samples if sample.label == label]
-        found = {own[sample.name] for sample in members}
-        # What a later stage decides may leave a class of an earlier one untested, but never untrained.
-        if not ({"train"} if forced else {"train", "test"}) <= found:
-            groups = len({group_of(sample) for sample in members})
+def _too_few(label: str, groups: int, images: int) -> DataError:
+    return DataError(
+        f"Expected class {label!r} to have enough groups to train and to test on, but it has {groups} ({images} images); "
+        "do add images or drop the class with `data.drop`"
+    )
+
+
+def _check_groups(samples: Sequence[Sample], table: GroupTable) -> None:
+    for label, groups in table.holding().items():
+        if groups < 2:
+            raise _too_few(label, groups, sum(sample.label == label for sample in samples))
+
+
+def _check_folds(samples: Sequence[Sample], table: GroupTable, folds: int) -> None:
+    for label, groups in table.holding().items():
+        if groups < folds:
+            images = sum(sample.label == label for sample in samples)
+            way = f"set `split.folds` to {groups} or fewer" if groups > 1 else "add images"
             raise DataError(
-                f"Expected class {label!r} to have enough groups to train and to test on, but it has {groups} "
-                f"({len(members)} images); do add images or drop the class"
+                f"Expected class {label!r} to have a group for each of `split.folds` = {folds}, but it has {groups} "
+                f"({images} images); do {way}, or drop the class with `data.drop`"
             )
-    return _from_parts(own, [], method, unit, seed, ())
 
 
-def _from_parts(
+def _give_way(samples: Sequence[Sample], parts: dict[str, Part]) -> tuple[list[str], tuple[str, ...]]:
+    """Take out of `parts` the members of a group that lie in an earlier part than its last; return them and a note."""
+    latest: dict[str, int] = {}
+    for sample in samples:
+        group = group_of(sample)
+        latest[group] = max(latest.get(group, 0), PARTS.index(parts[sample.name]))
+    left = [sample.name for sample in samples if PARTS.index(parts[sample.name]) < latest[group_of(sample)]]
+    for name in left:
+        del parts[name]
+    if not left:
+        return left, ()
+    return left, (
+        f"{len(left)} images were left out because a near-duplicate or a member of their group lies in a later part.",
+    )
+
+
+def _finish(
+    samples: Sequence[Sample],
     parts: Mapping[str, Part],
     left_out: Sequence[str],
     method: str,
     unit: str,
     seed: int,
     notes: tuple[str, ...],
+    validates: bool,
+    decided: bool,
 ) -> Split:
+    """Return the split, unless a class is absent from a part that was asked for."""
+    labels: dict[Part, set[str]] = {part: set() for part in PARTS}
+    for sample in samples:
+        if sample.name in parts:
+            labels[parts[sample.name]].add(sample.label)
+    for label in sorted({sample.label for sample in samples}):
+        missing = [
+            part for part in PARTS if label not in labels[part] and (validates or part != "validation")
+        ]
+        # What a later stage decides may leave a class of an earlier one untested, but never untrained.
+        fatal = next((part for part in missing if part == "train" or (part == "test" and not decided)), None)
+        if fatal:
+            raise _absent(samples, label, fatal, len(left_out), decided)
+        notes += tuple(f"Class {label} is absent from the {part} part." for part in missing)
     lists = {part: tuple(sorted(name for name, own in parts.items() if own == part)) for part in PARTS}
     return Split(**lists, left_out=tuple(sorted(left_out)), method=method, unit=unit, seed=seed, notes=notes)
+
+
+def _absent(samples: Sequence[Sample], label: str, part: Part, left_out: int, decided: bool) -> DataError:
+    members = [sample for sample in samples if sample.label == label]
+    groups = len({group_of(sample) for sample in members})
+    why = f", and {left_out} images gave way to members of their groups" if left_out else ""
+    why += ", and another stage's split decided some of them" if decided else ""
+    return DataError(
+        f"Expected class {label!r} in the {part} part, but it is absent: it has {groups} groups ({len(members)} images){why}; "
+        "do add images, drop the class with `data.drop`, or change the fractions, folds or parts of the split"
+    )

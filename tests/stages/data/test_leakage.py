@@ -91,7 +91,7 @@ def test_taleqani_holds_its_known_copies_and_no_monster(realdata: Path) -> None:
     thumbnails = np.stack([resize(np.asarray(Image.open(one.path)), 64) for one in samples])
     _, report = group_duplicates(samples, thumbnails)
     assert report.exact >= 40
-    assert report.largest <= 5
+    assert report.largest <= 8
 
 
 def test_a_planted_crop_is_found_where_it_was_cut_and_a_stranger_is_not(tmp_path: Path) -> None:

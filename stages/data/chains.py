@@ -1,0 +1,96 @@
+"""Splits across stages: what one stage tests on, no other stage has trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from stages.data.duplicates import join, regroup
+from stages.data.sample import Sample
+from stages.data.splits import Part, Split, group_of
+from stages.errors import DataError
+
+__all__ = ["check_chain", "split_chain", "tie_stages"]
+
+
+def split_chain(
+    stages: Mapping[int, Sequence[Sample]],
+    target: int,
+    make: Callable[[int, Mapping[str, Part] | None], Split],
+) -> dict[int, Split]:
+    """Split all stages of a chain so that no group stands in two parts, across stages.
+
+    What stages share is a group of the same name, an image of the same name in the same data set, or a file.
+
+    Args:
+        stages: Samples by stage number.
+        target: The stage that is split first and decides for the others.
+        make: Splits a stage, given the parts of its groups that are decided already.
+
+    Raises:
+        DataError: If `make` gives a split, such as a saved list, that parts what stages share.
+    """
+    if target not in stages:
+        known = ", ".join(map(str, sorted(stages)))
+        raise DataError(
+            f"Expected `target` to be one of the stages {known}, but got {target}; do name one of them"
+        )
+    tied = tie_stages(stages)
+    decided: dict[str, Part] = {}
+    splits: dict[int, Split] = {}
+    for number in sorted(stages, key=lambda number: (number != target, -number)):
+        # A group may bear another name in each stage; the tied samples, in the same order, say which are one.
+        pairs = list(zip(stages[number], tied[number], strict=True))
+        forced = {group_of(own): decided[group_of(one)] for own, one in pairs if group_of(one) in decided}
+        splits[number] = make(number, forced or None)
+        parts = splits[number].part_of()
+        for own, one in pairs:
+            if own.name in parts:
+                decided.setdefault(group_of(one), parts[own.name])
+    check_chain(splits, tied)
+    return splits
+
+
+def tie_stages(stages: Mapping[int, Sequence[Sample]]) -> dict[int, list[Sample]]:
+    """Return the samples of all stages with one group for what is the same across stages.
+
+    Groups of one name are the same; so are images of one name in one data set (of which stages may see different parts,
+    in different near-duplicate clusters) and samples of one file, such as a field and the cells cut out of it.
+
+    Args:
+        stages: Samples by stage number.
+    """
+    everything = [sample for number in sorted(stages) for sample in stages[number]]
+    first: dict[object, int] = {}
+    pairs: list[tuple[int, int]] = []
+    for row, sample in enumerate(everything):
+        for key in ((sample.dataset, sample.name), (sample.path, sample.frame, "file")):
+            pairs.append((first.setdefault(key, row), row))
+    tied = iter(regroup(everything, join(pairs, len(everything))))
+    return {number: [next(tied) for _ in stages[number]] for number in sorted(stages)}
+
+
+def check_chain(splits: Mapping[int, Split], stages: Mapping[int, Sequence[Sample]]) -> None:
+    """Refuse splits that put a group in one part of a stage and in another part of another stage.
+
+    Args:
+        splits: By stage number.
+        stages: Samples by stage number, as `tie_stages` returns them.
+
+    Raises:
+        DataError: On the first such group.
+    """
+    places: dict[str, dict[Part, tuple[int, str]]] = {}
+    for number in sorted(splits):
+        parts = splits[number].part_of()
+        for sample in stages[number]:
+            if sample.name in parts:
+                places.setdefault(group_of(sample), {}).setdefault(parts[sample.name], (number, sample.name))
+    for group, found in sorted(places.items()):
+        if len(found) > 1:
+            where = " but ".join(
+                f"{name!r} of stage {stage} in {part}" for part, (stage, name) in found.items()
+            )
+            raise DataError(
+                f"Expected group {group!r} in one part of all stages, but got {where}: the split leaks; "
+                "do give all stages the split lists of one run, or let `mtl` split them all"
+            )
