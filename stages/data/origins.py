@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.data._table import read_table
 from stages.data.chains import split_chain
 from stages.data.duplicates import join, regroup
 from stages.data.images import content_key
@@ -49,18 +49,12 @@ def stated_origins(root: Path) -> dict[str, str] | None:
         Field file name by crop file name, or None without such a file.
 
     Raises:
-        DataError: If a column is missing.
+        DataError: If it cannot be read or a column is missing.
     """
     path = root / "crops.csv"
     if not path.is_file():
         return None
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        if not {"image", "field"} <= set(reader.fieldnames or ()):
-            raise DataError(
-                f"Expected {path} to have the columns image and field, but got {reader.fieldnames}; do add them"
-            )
-        return {row["image"]: row["field"] for row in reader}
+    return {row["image"]: row["field"] for _, row in read_table(path, ["image", "field"])}
 
 
 def locate_crops(

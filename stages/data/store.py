@@ -69,7 +69,12 @@ def open_store(
                 f"Expected the image store {folder} to be writable, but got: {error.strerror or error}; "
                 "do free space there or set MTL_CACHE to another folder"
             ) from error
-    images: Images = np.load(path, mmap_mode="r")
+    try:
+        images: Images = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"Expected {path} to be an image store, but it cannot be read ({error}); do delete it and run again"
+        ) from error
     return images
 
 

@@ -299,3 +299,20 @@ def test_a_thousand_resamples_of_a_thousand_images_take_seconds() -> None:
     begun = time.process_time()
     evaluate(labels, probabilities, [str(index // 10) for index in range(1000)], names(4))
     assert time.process_time() - begun < 10  # about 2 s on an idle core; shared machines stall
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_an_interval_is_that_of_scoring_every_resample_written_out(grouped: bool) -> None:
+    labels, probabilities = drawn(45, 4, seed=3, ties=True)
+    groups = [f"slide {index // 3}" for index in range(45)] if grouped else None
+    found = evaluate(labels, probabilities, groups, names(4), resamples=40, seed=5)
+    rows = [
+        np.repeat(np.arange(45), times.astype(int))
+        for times in resample_weights(group_index(groups, 45), 40, seed=5)
+    ]
+    written = [
+        evaluate(labels[row], probabilities[row], None, names(4), resamples=1).headline for row in rows
+    ]
+    for name, interval in found.headline.items():
+        low, high = np.percentile([one[name].value for one in written], [2.5, 97.5])
+        assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-9), name

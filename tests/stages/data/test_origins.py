@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from stages.data.catalogue import read_dataset
 from stages.data.chains import check_chain, split_chain, tie_stages
 from stages.data.images import load_rgb
-from stages.data.origins import Origin, locate_crops, tie_crops
+from stages.data.origins import Origin, locate_crops, stated_origins, tie_crops
 from stages.data.sample import Sample
 from stages.data.splits import Part, Split, block_holdout, check_split, group_of, holdout, kfold
 from stages.errors import DataError
@@ -189,3 +189,29 @@ def test_the_target_is_one_of_the_stages() -> None:
 
 def test_groups_without_a_name_do_not_meet_across_data_sets() -> None:
     assert group_of(rows(1, "one")[0]) != group_of(rows(1, "two")[0])
+
+
+@pytest.mark.parametrize(("y", "x"), [(0, 0), (0, 323), (203, 0), (203, 323), (90, 201)])
+def test_corners_and_compressed_crops_are_found(y: int, x: int) -> None:
+    fields = {f"f{i}": slide(i) for i in range(3)}
+    crop = cv2.convertScaleAbs(fields["f2"][y : y + 97, x : x + 97], alpha=0.85, beta=10)
+    crop = np.asarray(
+        cv2.imdecode(cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR),
+        np.uint8,
+    )
+    pictures = {"c": crop, **fields}
+    rows = {name: Sample(Path(name), name, "a", "x") for name in pictures}
+    found = locate_crops([rows["c"]], [rows[name] for name in fields], lambda sample: pictures[sample.name])[
+        "c"
+    ]
+    assert (found.field, found.x, found.y) == ("f2", x, y)
+    assert found.score > 0.97
+
+
+def test_a_table_of_origins_may_come_from_a_spreadsheet(tmp_path: Path) -> None:
+    (tmp_path / "crops.csv").write_text("Image,Field,note\r\nc.tif,f.jpg,\r\n", "utf-8-sig")
+    assert stated_origins(tmp_path) == {"c.tif": "f.jpg"}
+    (tmp_path / "crops.csv").write_bytes(b"image,field\n\xff\xfe,b\n")
+    with pytest.raises(DataError, match=r"crops\.csv") as caught:
+        stated_origins(tmp_path)
+    assert "\n" not in str(caught.value)
