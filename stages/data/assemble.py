@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,13 @@ import numpy.typing as npt
 
 from stages.data import splits
 from stages.data.catalogue import DataSet, find_dataset, read_dataset
-from stages.data.chains import split_chain, tie_stages
-from stages.data.duplicates import group_duplicates
+from stages.data.chains import Place, split_chain, tie_stages
+from stages.data.duplicates import Copies, Pairs, find_copies, group_duplicates, near_duplicates
 from stages.data.images import content_key, load_rgb
 from stages.data.origins import locate_crops, stated_origins, tie_crops
 from stages.data.sample import Sample
 from stages.data.splits import Part, Split
-from stages.data.store import cache_folder, open_store
+from stages.data.store import cache_folder, cached, open_store
 from stages.errors import DataError
 from stages.settings import DataSettings, SplitSettings, StageSettings
 from stages.training import Task
@@ -30,6 +32,7 @@ Told = Callable[[str, int, int], None]
 """Called with (what is being done, done, total)."""
 
 _THUMBNAIL = 64
+_COPIES = 1  # raise it when the search for copies changes, so that none is read from an older cache
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ def assemble(settings: DataSettings, near_duplicates: bool, tell: Told | None = 
         thumbnails = open_store(
             samples, fingerprint, _THUMBNAIL, progress=_bind(tell, f"{dataset.name}: decode")
         )
-        samples, report = group_duplicates(samples, thumbnails)
+        copies = cached("copies", f"{_COPIES}|{fingerprint}", lambda: asdict(find_copies(thumbnails)))
+        samples, report = group_duplicates(samples, Copies.from_json(copies))
         notes += report.sentences()
     rendered = (settings.root / "rendered.json").is_file() or (
         settings.root.parent / "rendered.json"
@@ -120,7 +124,8 @@ def split_stages(
         DataError: If a split is impossible or would leak.
     """
     tied = _tie(stages, tell)
-    shared = tie_stages({number: stage.samples for number, stage in tied.items()})
+    searched = {number: stage for number, stage in tied.items() if settings[number].near_duplicates}
+    shared = tie_stages({number: stage.samples for number, stage in tied.items()}, _copies_between(searched))
     tied = {number: replace(stage, samples=tuple(shared[number])) for number, stage in tied.items()}
 
     def make(number: int, forced: Mapping[str, Part] | None) -> Split:
@@ -270,6 +275,25 @@ def _tie(stages: Mapping[int, Assembled], tell: Told | None) -> dict[int, Assemb
     for number, samples in zip((crops, fields), regrouped, strict=True):
         tied[number] = replace(stages[number], samples=tuple(samples), notes=(*stages[number].notes, note))
     return tied
+
+
+def _copies_between(stages: Mapping[int, Assembled]) -> list[tuple[Place, Place]]:
+    """Return near-duplicates of which each stands in another stage, as (stage, row) twice."""
+    pairs: list[tuple[Place, Place]] = []
+    for a, b in combinations(sorted(stages), 2):
+        first, second = stages[a], stages[b]
+        if first.fingerprint == second.fingerprint:
+            continue  # the same images by name
+        key = f"{_COPIES}|{first.fingerprint}|{second.fingerprint}"
+        found = cached("copies", key, partial(_search_both, first, second))
+        count = len(first.samples)
+        pairs += [((a, i), (b, j - count)) for i, j in found if i < count <= j]
+    return pairs
+
+
+def _search_both(first: Assembled, second: Assembled) -> Pairs:
+    pictures = [open_store(one.samples, one.fingerprint, _THUMBNAIL) for one in (first, second)]
+    return near_duplicates(np.concatenate(pictures))
 
 
 def _origins(crops: Assembled, fields: Assembled, tell: Told | None) -> tuple[dict[str, str], str]:

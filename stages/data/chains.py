@@ -9,7 +9,10 @@ from stages.data.sample import Sample
 from stages.data.splits import Part, Split, group_of
 from stages.errors import DataError
 
-__all__ = ["check_chain", "split_chain", "tie_stages"]
+__all__ = ["Place", "check_chain", "split_chain", "tie_stages"]
+
+Place = tuple[int, int]
+"""Number of a stage, and row of a sample in it."""
 
 
 def split_chain(
@@ -50,7 +53,9 @@ def split_chain(
     return splits
 
 
-def tie_stages(stages: Mapping[int, Sequence[Sample]]) -> dict[int, list[Sample]]:
+def tie_stages(
+    stages: Mapping[int, Sequence[Sample]], same: Sequence[tuple[Place, Place]] = ()
+) -> dict[int, list[Sample]]:
     """Return the samples of all stages with one group for what is the same across stages.
 
     Groups of one name are the same; so are images of one name in one data set (of which stages may see different parts,
@@ -58,6 +63,7 @@ def tie_stages(stages: Mapping[int, Sequence[Sample]]) -> dict[int, list[Sample]
 
     Args:
         stages: Samples by stage number.
+        same: Further pairs that show the same, such as copies in two data sets.
     """
     everything = [sample for number in sorted(stages) for sample in stages[number]]
     first: dict[object, int] = {}
@@ -65,6 +71,8 @@ def tie_stages(stages: Mapping[int, Sequence[Sample]]) -> dict[int, list[Sample]
     for row, sample in enumerate(everything):
         for key in ((sample.dataset, sample.name), (sample.path, sample.frame, "file")):
             pairs.append((first.setdefault(key, row), row))
+    begin = {number: sum(len(stages[n]) for n in stages if n < number) for number in stages}
+    pairs += [(begin[a] + i, begin[b] + j) for (a, i), (b, j) in same]
     tied = iter(regroup(everything, join(pairs, len(everything))))
     return {number: [next(tied) for _ in stages[number]] for number in sorted(stages)}
 

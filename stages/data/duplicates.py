@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -19,8 +19,10 @@ from stages.data.splits import group_of
 from stages.errors import DataError
 
 __all__ = [
+    "Copies",
     "DuplicateReport",
     "Pairs",
+    "find_copies",
     "group_duplicates",
     "join",
     "near_duplicates",
@@ -39,6 +41,29 @@ _KEPT = 4096
 
 Pairs = list[tuple[int, int]]
 T = TypeVar("T", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Which pictures of a set show the same.
+
+    Attributes:
+        first: The first picture that is identical to each, (N,).
+        near: Near-duplicate pairs of those first ones.
+        shared: Further pairs of them that overlap.
+        searched: False where there were too many to look for overlaps.
+    """
+
+    first: list[int]
+    near: Pairs
+    shared: Pairs
+    searched: bool
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Copies:
+        """Return what `dataclasses.asdict` had made plain."""
+        near, shared = ([(int(i), int(j)) for i, j in value[name]] for name in ("near", "shared"))
+        return cls(list(value["first"]), near, shared, bool(value["searched"]))
 
 
 @dataclass(frozen=True)
@@ -157,31 +182,37 @@ def _near(thumbnails: npt.NDArray[np.uint8]) -> Pairs:
     return sorted(found)
 
 
-def group_duplicates(
-    samples: Sequence[Sample], thumbnails: npt.NDArray[np.uint8]
-) -> tuple[list[Sample], DuplicateReport]:
+def find_copies(thumbnails: npt.NDArray[np.uint8]) -> Copies:
+    """Return identical pictures, near-duplicates and overlapping fields.
+
+    Args:
+        thumbnails: (N, S, S, 3) uint8 RGB.
+    """
+    first, near = _search(thumbnails)
+    kept = sorted(set(first))
+    searched = len(kept) <= MOST
+    shared = [(kept[i], kept[j]) for i, j in overlapping(thumbnails[kept])] if searched else []
+    return Copies(first, near, sorted(set(shared) - set(near)), searched)
+
+
+def group_duplicates(samples: Sequence[Sample], found: Copies) -> tuple[list[Sample], DuplicateReport]:
     """Return the samples with near-duplicates, overlapping fields and their groups joined, and what was found.
 
     Args:
         samples: N of them.
-        thumbnails: Their pictures, (N, S, S, 3) uint8, in the same order.
+        found: What `find_copies` found in their pictures, in the same order.
 
     Raises:
-        DataError: If there are not as many pictures as samples.
+        DataError: If there were not as many pictures as samples.
     """
-    if len(samples) != len(thumbnails):
+    first, near, shared = found.first, found.near, found.shared
+    if len(samples) != len(first):
         raise DataError(
-            f"Expected `thumbnails` to hold a picture of each of {len(samples)} samples, but got {len(thumbnails)}; "
+            f"Expected `found` to be of the pictures of {len(samples)} samples, but got {len(first)}; "
             "do give both in the same order"
         )
-    first, near = _search(thumbnails)
-    copies = [(one, row) for row, one in enumerate(first) if one != row]
     same = np.bincount(np.array(first, np.int64)) if first else np.zeros(0, np.int64)
-    searched = len(same) <= MOST
-    kept = sorted(set(first))
-    shared = [(kept[i], kept[j]) for i, j in overlapping(thumbnails[kept])] if searched else []
-    shared = sorted(set(shared) - set(near))
-    pairs = [*copies, *near, *shared]
+    pairs = [*((one, row) for row, one in enumerate(first) if one != row), *near, *shared]
     conflicts = tuple(
         (samples[i].name, samples[j].name) for i, j in pairs if samples[i].label != samples[j].label
     )
@@ -194,7 +225,7 @@ def group_duplicates(
         largest=int(sizes.max(initial=0)),
         conflicts=conflicts,
         overlapping=sum(int(same[i] * same[j]) for i, j in shared),
-        searched=searched,
+        searched=found.searched,
     )
     return regroup(samples, clusters), report
 

@@ -6,11 +6,13 @@ The file is keyed by the content of the images and the parameters, so a stale st
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +22,7 @@ from stages.data.images import load_rgb
 from stages.data.sample import Sample
 from stages.errors import DataError
 
-__all__ = ["cache_folder", "open_store", "resize"]
+__all__ = ["cache_folder", "cached", "open_store", "resize"]
 
 _VERSION = 1
 Images = npt.NDArray[np.uint8]
@@ -31,6 +33,35 @@ def cache_folder() -> Path:
     import platformdirs
 
     return Path(os.environ.get("MTL_CACHE") or platformdirs.user_cache_dir("mtl"))
+
+
+def cached(kind: str, key: str, make: Callable[[], Any]) -> Any:
+    """Return what `make` returns, as JSON holds it, from the cache or into it.
+
+    Args:
+        kind: Folder below `cache_folder()`.
+        key: Everything that the result depends on.
+        make: Computes it.
+
+    Raises:
+        DataError: If the cache cannot be written.
+    """
+    path = cache_folder() / kind / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):  # absent, or damaged: it is made again
+        value = make()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(value), "utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(
+            f"Expected {path.parent} to be writable, but got: {error.strerror or error}; "
+            "do free space there or set MTL_CACHE to another folder"
+        ) from error
+    return value
 
 
 def open_store(

@@ -64,13 +64,7 @@ def shared(stages: dict[int, Assembled], splits: dict[int, Split]) -> int:
         ({}, {}),
         ({"limit": 17}, {}),
         ({}, {"limit": 17}),
-        pytest.param(
-            {"limit": 31},
-            {"limit": 17},
-            marks=pytest.mark.xfail(
-                strict=True, reason="copies are looked for within a stage, not between two"
-            ),
-        ),
+        ({"limit": 31}, {"limit": 17}),
         ({"drop": ("c",)}, {}),
         ({"positive": "a"}, {"drop": ("b",)}),
         ({"near": False}, {}),

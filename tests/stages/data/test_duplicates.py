@@ -14,6 +14,7 @@ from PIL import Image
 
 from stages.data.catalogue import read_dataset
 from stages.data.duplicates import (
+    find_copies,
     group_duplicates,
     join,
     near_duplicates,
@@ -76,7 +77,7 @@ def test_copies_are_found_and_others_are_not(how: str) -> None:
 def test_an_augmented_set_becomes_one_cluster_for_every_picture() -> None:
     originals = [texture(seed) for seed in range(6)]
     images = np.stack([ALIKE[how](image) for image in originals for how in list(ALIKE)[:4]])
-    grouped, report = group_duplicates(samples(24), images)
+    grouped, report = group_duplicates(samples(24), find_copies(images))
     assert [sample.group for sample in grouped] == [f"x:{i // 4 * 4:03}" for i in range(24)]
     assert (report.clusters, report.largest) == (6, 4)
 
@@ -84,7 +85,7 @@ def test_an_augmented_set_becomes_one_cluster_for_every_picture() -> None:
 def test_identical_images_of_one_tone_are_a_cluster_and_others_stay_apart() -> None:
     flat = np.full((5, 64, 64, 3), 255, np.uint8)
     flat[3:] = 20
-    grouped, report = group_duplicates(samples(5), flat)
+    grouped, report = group_duplicates(samples(5), find_copies(flat))
     assert [sample.group for sample in grouped] == ["x:000"] * 3 + ["x:003"] * 2
     assert (report.exact, report.near, report.overlapping) == (4, 0, 0)
 
@@ -92,13 +93,13 @@ def test_identical_images_of_one_tone_are_a_cluster_and_others_stay_apart() -> N
 def test_pairs_of_many_identical_images_are_counted_and_not_listed() -> None:
     images = np.repeat(texture(0)[None], 400, axis=0)
     assert len(near_duplicates(images)) == 399
-    _, report = group_duplicates(samples(400), images)
+    _, report = group_duplicates(samples(400), find_copies(images))
     assert (report.exact, report.largest) == (400 * 399 // 2, 400)
 
 
 def test_one_picture_under_two_labels_is_listed() -> None:
     images = np.stack([texture(0), texture(1), texture(2), texture(0)])
-    _, report = group_duplicates(samples(4), images)
+    _, report = group_duplicates(samples(4), find_copies(images))
     assert report.conflicts == (("000", "003"),)
     assert "000 and 003" in " ".join(report.sentences())
 
@@ -117,8 +118,8 @@ def test_the_order_of_the_images_has_no_say() -> None:
     images = np.stack([texture(seed % 5) for seed in range(12)])
     order = np.random.default_rng(0).permutation(12)
     rows = samples(12)
-    straight = {sample.name: sample.group for sample in group_duplicates(rows, images)[0]}
-    mixed = group_duplicates([rows[i] for i in order], images[order])[0]
+    straight = {sample.name: sample.group for sample in group_duplicates(rows, find_copies(images))[0]}
+    mixed = group_duplicates([rows[i] for i in order], find_copies(images[order]))[0]
     assert {sample.name: sample.group for sample in mixed} == straight
 
 
@@ -145,12 +146,14 @@ def test_groups_and_clusters_that_touch_become_one_and_known_names_stand_first()
 
 def test_a_picture_for_every_sample_is_needed() -> None:
     with pytest.raises(DataError, match="thumbnails"):
-        group_duplicates(samples(3), texture(0)[None])
+        group_duplicates(samples(3), find_copies(texture(0)[None]))
 
 
 def test_no_image_and_one_image_have_no_duplicates() -> None:
     for count in (0, 1):
-        grouped, report = group_duplicates(samples(count), np.stack([texture(0), texture(1)])[:count])
+        grouped, report = group_duplicates(
+            samples(count), find_copies(np.stack([texture(0), texture(1)])[:count])
+        )
         assert len(grouped) == count
         assert report.sentences() == ("No near-duplicate images were found.",)
 
@@ -180,12 +183,12 @@ def test_a_scale_bar_does_not_tie_fields() -> None:
 def test_overlapping_fields_are_grouped_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     slide = texture(5, 200)
     images = np.stack([slide[10:74, 10:74], slide[30:94, 20:84], texture(8)])
-    grouped, report = group_duplicates(samples(3), images)
+    grouped, report = group_duplicates(samples(3), find_copies(images))
     assert [sample.group for sample in grouped] == ["x:000", "x:000", None]
     assert (report.overlapping, report.searched) == (1, True)
     assert "1 pairs of overlapping fields" in report.sentences()[0]
     monkeypatch.setattr("stages.data.duplicates.MOST", 2)
-    report = group_duplicates(samples(3), images)[1]
+    report = group_duplicates(samples(3), find_copies(images))[1]
     assert not report.searched
     assert f"more than {MOST}" not in report.sentences()[-1]
     assert "were not looked for" in report.sentences()[-1]
@@ -206,7 +209,7 @@ def test_real_sets_hold_what_was_seen_by_eye(realdata: Path, name: str) -> None:
     rows = [row for row in read_dataset(name, realdata / folder) if label in (None, row.label)]
     if len(rows) != count:
         pytest.skip(f"{name} holds {len(rows)} images here, not {count}")
-    _, report = group_duplicates(rows, open_store(rows, content_key(rows), 64))
+    _, report = group_duplicates(rows, find_copies(open_store(rows, content_key(rows), 64)))
     assert report.exact == exact
     assert near[0] <= report.near <= near[1]
     assert shared[0] <= report.overlapping <= shared[1]

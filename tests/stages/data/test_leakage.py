@@ -16,7 +16,7 @@ from PIL import Image
 from stages.data import store
 from stages.data.assemble import assemble, make_task, split_stages
 from stages.data.catalogue import read_dataset
-from stages.data.duplicates import group_duplicates, join, near_duplicates, perceptual_hash
+from stages.data.duplicates import find_copies, group_duplicates, join, near_duplicates, perceptual_hash
 from stages.data.images import content_key
 from stages.data.origins import locate_crops, stated_origins, tie_crops
 from stages.data.sample import Sample
@@ -73,7 +73,7 @@ def test_plain_pictures_match_nothing_but_do_not_fail() -> None:
 def test_groups_and_copies_are_joined_transitively_and_two_labels_are_told() -> None:
     pictures = np.stack([blobs(0), blobs(0), blobs(1), blobs(2)])
     samples = [sample("0", "a"), sample("1", "b", "p1"), sample("2", "a", "p1"), sample("3", "a")]
-    grouped, report = group_duplicates(samples, pictures)
+    grouped, report = group_duplicates(samples, find_copies(pictures))
     assert grouped[0].group == grouped[1].group == grouped[2].group
     assert grouped[3].group is None
     assert (report.exact, report.near, report.clusters, report.largest) == (1, 0, 1, 2)
@@ -89,7 +89,7 @@ def test_join_is_connected_components() -> None:
 def test_taleqani_holds_its_known_copies_and_no_monster(realdata: Path) -> None:
     samples = [one for one in read_dataset("taleqani", realdata / "taleqani") if one.label == "Pro"]
     thumbnails = np.stack([resize(np.asarray(Image.open(one.path)), 64) for one in samples])
-    _, report = group_duplicates(samples, thumbnails)
+    _, report = group_duplicates(samples, find_copies(thumbnails))
     assert report.exact >= 40
     assert report.largest <= 8
 
