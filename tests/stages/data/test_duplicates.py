@@ -145,7 +145,7 @@ def test_groups_and_clusters_that_touch_become_one_and_known_names_stand_first()
 
 
 def test_a_picture_for_every_sample_is_needed() -> None:
-    with pytest.raises(DataError, match="thumbnails"):
+    with pytest.raises(DataError, match="found"):
         group_duplicates(samples(3), find_copies(texture(0)[None]))
 
 
