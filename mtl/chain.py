@@ -19,6 +19,7 @@ from mtl.runs import RunFolder, StageFolder, environment, stage_key, write_json,
 from stages.backbones import WeightRecord, create_backbone, load_state, match_state
 from stages.classical.colour import colour_baselines
 from stages.data.assemble import Assembled, assemble, make_task, split_stages
+from stages.data.chains import Learned
 from stages.data.splits import Split
 from stages.imagenet import imagenet_backbone
 from stages.metrics import Evaluation, evaluate, paired_difference
@@ -58,7 +59,7 @@ def run_experiment(
             )
     write_text(run.path / "config.yaml", dump_config(experiment))
     first = start or _imagenet(experiment, run, reporter)
-    data, splits = _prepare(experiment, run, reporter)
+    data, splits = _prepare(experiment, run, reporter, first.learned())
     done: dict[str, list[StageFolder]] = {}
     for chain in experiment.chains():
         parent, folders = first, [first]
@@ -136,7 +137,7 @@ def _weights_identity(weights: str) -> str:
 
 
 def _prepare(
-    experiment: Experiment, run: RunFolder, reporter: Reporter
+    experiment: Experiment, run: RunFolder, reporter: Reporter, learned: Learned
 ) -> tuple[dict[int, Assembled], dict[int, Split]]:
     numbers = sorted(
         {number for chain in experiment.chains() for number in chain if experiment.learns(number)}
@@ -148,7 +149,7 @@ def _prepare(
     if not data:
         return {}, {}
     chosen = {number: experiment.stage(number).split for number in numbers}
-    return split_stages(data, chosen, experiment.seed, run.path / "splits", reporter.step)
+    return split_stages(data, chosen, experiment.seed, run.path / "splits", reporter.step, learned)
 
 
 class _Learner:
@@ -185,6 +186,7 @@ class _Learner:
             self.experiment.hardware,
             lambda done, total, text: self.reporter.step(bar, done, total, text),
         )
+        write_json(folder.path / "learned.json", parent.learned().after(data.samples, split).parts)
         self._write(folder, number, key, settings, data, split, task, trained, origin, weights)
         (folder.path / "last.ckpt").unlink(missing_ok=True)
         return folder

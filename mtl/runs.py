@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.errors import RunError
+from stages.data.chains import Learned
 
 __all__ = [
     "RunFolder",
@@ -105,6 +106,11 @@ class StageFolder:
         """Return `stage.json`."""
         record: dict[str, Any] = read_json(self.path / "stage.json")
         return record
+
+    def learned(self) -> Learned:
+        """Return what its weights have learned from, in this and all stages before."""
+        path = self.path / "learned.json"
+        return Learned(read_json(path) if path.is_file() else {})
 
     def write_table(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Write a CSV file."""

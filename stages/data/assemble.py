@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from stages.data import splits
 from stages.data.catalogue import DataSet, find_dataset, read_dataset
-from stages.data.chains import Place, split_chain, tie_stages
+from stages.data.chains import Learned, Place, split_chain, tie_stages
 from stages.data.duplicates import Copies, Pairs, find_copies, group_duplicates, near_duplicates
 from stages.data.images import content_key, load_rgb
 from stages.data.origins import locate_crops, stated_origins, tie_crops
@@ -104,6 +104,7 @@ def split_stages(
     seed: int,
     folder: Path,
     tell: Told | None = None,
+    learned: Learned | None = None,
 ) -> tuple[dict[int, Assembled], dict[int, Split]]:
     """Split all stages of a chain so that no group is trained on in one and tested on in another.
 
@@ -116,6 +117,7 @@ def split_stages(
         seed: Of the splits.
         folder: Where split lists are saved, `NUMBER-NAME.json`.
         tell: Told about progress.
+        learned: What the weights to start from have learned; it is not tested on.
 
     Returns:
         The stages, crops tied to fields, and their splits.
@@ -132,7 +134,7 @@ def split_stages(
         stage = tied[number]
         return make_split(stage.samples, settings[number], seed, stage.unit, forced, _file(number, stage))
 
-    chosen = split_chain({number: stage.samples for number, stage in tied.items()}, max(tied), make)
+    chosen = split_chain({number: stage.samples for number, stage in tied.items()}, max(tied), make, learned)
     for number, split in chosen.items():
         splits.check_split(split, tied[number].samples, whole_test=number == max(tied))
         splits.save_split(split, folder / _file(number, tied[number]))

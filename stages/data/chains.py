@@ -2,23 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from stages.data.duplicates import join, regroup
 from stages.data.sample import Sample
 from stages.data.splits import Part, Split, group_of
 from stages.errors import DataError
 
-__all__ = ["Place", "check_chain", "split_chain", "tie_stages"]
+__all__ = ["Learned", "Place", "check_chain", "split_chain", "tie_stages"]
 
 Place = tuple[int, int]
 """Number of a stage, and row of a sample in it."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a network has trained or validated on, in all its stages.
+
+    Attributes:
+        parts: `"train"` or `"validation"` by `image DATASET/NAME` and by `group NAME`.
+    """
+
+    parts: Mapping[str, Part] = field(default_factory=dict)
+
+    def after(self, samples: Sequence[Sample], split: Split) -> Learned:
+        """Return this and what a further stage learned from."""
+        parts = dict(self.parts)
+        own = split.part_of()
+        for sample in samples:
+            part = own.get(sample.name, "test")
+            for key in _keys(sample) if part != "test" else ():
+                parts[key] = "train" if "train" in (part, parts.get(key)) else part
+        return Learned(parts)
+
+    def decide(self, samples: Iterable[Sample]) -> dict[str, Part]:
+        """Return the part of every group of `samples` that is known by its name or by one of its images."""
+        decided: dict[str, Part] = {}
+        for sample in samples:
+            found = {self.parts[key] for key in _keys(sample) if key in self.parts}
+            if found:
+                group = group_of(sample)
+                decided[group] = "train" if "train" in {*found, decided.get(group)} else "validation"
+        return decided
+
+
+def _keys(sample: Sample) -> tuple[str, str]:
+    return f"image {sample.dataset}/{sample.name}", f"group {group_of(sample)}"
 
 
 def split_chain(
     stages: Mapping[int, Sequence[Sample]],
     target: int,
     make: Callable[[int, Mapping[str, Part] | None], Split],
+    learned: Learned | None = None,
 ) -> dict[int, Split]:
     """Split all stages of a chain so that no group stands in two parts, across stages.
 
@@ -28,17 +65,19 @@ def split_chain(
         stages: Samples by stage number.
         target: The stage that is split first and decides for the others.
         make: Splits a stage, given the parts of its groups that are decided already.
+        learned: What the weights to start from have learned; it stays in its part, and no stage tests on it.
 
     Raises:
-        DataError: If `make` gives a split, such as a saved list, that parts what stages share.
+        DataError: If `make` gives a split, such as a saved list, that parts what stages share or tests on what is learned.
     """
     if target not in stages:
-        known = ", ".join(map(str, sorted(stages)))
+        numbers = ", ".join(map(str, sorted(stages)))
         raise DataError(
-            f"Expected `target` to be one of the stages {known}, but got {target}; do name one of them"
+            f"Expected `target` to be one of the stages {numbers}, but got {target}; do name one of them"
         )
     tied = tie_stages(stages)
-    decided: dict[str, Part] = {}
+    known = (learned or Learned()).decide(sample for samples in tied.values() for sample in samples)
+    decided = dict(known)
     splits: dict[int, Split] = {}
     for number in sorted(stages, key=lambda number: (number != target, -number)):
         # A group may bear another name in each stage; the tied samples, in the same order, say which are one.
@@ -50,6 +89,7 @@ def split_chain(
             if own.name in parts:
                 decided.setdefault(group_of(one), parts[own.name])
     check_chain(splits, tied)
+    _check_learned(splits, tied, known)
     return splits
 
 
@@ -101,4 +141,18 @@ def check_chain(splits: Mapping[int, Split], stages: Mapping[int, Sequence[Sampl
             raise DataError(
                 f"Expected group {group!r} in one part of all stages, but got {where}: the split leaks; "
                 "do give all stages the split lists of one run, or let `mtl` split them all"
+            )
+
+
+def _check_learned(
+    splits: Mapping[int, Split], stages: Mapping[int, Sequence[Sample]], known: Mapping[str, Part]
+) -> None:
+    for number, split in splits.items():
+        tested = set(split.test)
+        seen = [s.name for s in stages[number] if s.name in tested and group_of(s) in known]
+        if seen:
+            raise DataError(
+                f"Expected stage {number} to test on images that the weights of `--from` have not learned, but got "
+                f"{len(seen)} of {len(tested)}, such as {seen[0]!r}: the split leaks; do give back the split lists of that run "
+                "(`split.method=files`), or let `mtl` split"
             )

@@ -141,6 +141,21 @@ def test_a_chain_starts_from_a_finished_run(finished: Path, rendered: Path, tmp_
     assert later["3 3"]["parent"] == records(finished)["1,2,3 2"]["key"]
 
 
+def test_a_start_from_weights_does_not_test_on_what_they_have_learned(
+    finished: Path, rendered: Path, tmp_path: Path
+) -> None:
+    more = ["--stages", "3", "--against", "none", "--from", str(finished), "--seed", "11"]
+    done = mtl(*tiny(rendered, "later", *more), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    slide = column(rendered / "ALL-IDB1" / "fab.csv", "image", "slide")
+    origin = column(rendered / "ALL-IDB2" / "crops.csv", "image", "field")
+    crops = json.loads(next((finished / "splits").glob("2-*.json")).read_text())
+    seen = {slide[origin[Path(name).name]] for part in ("train", "validation") for name in crops[part]}
+    fields = json.loads(next((tmp_path / "runs" / "later" / "splits").glob("3-*.json")).read_text())
+    assert fields["test"]
+    assert not seen & {slide[Path(name).name] for name in fields["test"]}
+
+
 def test_a_saved_split_is_given_back(finished: Path, rendered: Path, tmp_path: Path) -> None:
     files = [f"{stage}.split.{key}={value}" for stage in ("single_cell", "multi_cell")
              for key, value in (("method", "files"), ("folder", finished / "splits"))]  # fmt: skip

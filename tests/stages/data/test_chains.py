@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.data.chains import split_chain, tie_stages
+from stages.data.chains import Learned, split_chain, tie_stages
 from stages.data.sample import Sample
 from stages.data.splits import Part, Split, block_holdout, group_of, holdout
+from stages.errors import DataError
 
 
 def sample(name: str, group: str | None = None, label: str = "a", order: int = 0) -> Sample:
@@ -73,3 +75,31 @@ def test_the_target_is_split_first_and_freely() -> None:
     splits = split_chain(stages, 2, make)
     assert asked == [(2, True), (3, False), (1, False)]
     assert splits[1].test == splits[2].test == splits[3].test == holdout(stages[2], seed=2).test
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    chains(), st.sets(st.integers(0, 79), min_size=1, max_size=20), st.sampled_from([holdout, block_holdout])
+)
+def test_what_the_weights_have_learned_is_never_tested_on(
+    stages: dict[int, list[Sample]], known: set[int], cut: object
+) -> None:
+    tied = tie_stages(stages)
+    learned = Learned({f"image x/{i:02}": "validation" if i % 3 else "train" for i in known})
+
+    def make(number: int, forced: Mapping[str, Part] | None) -> Split:
+        return cut(tied[number], seed=0, forced=forced)  # type: ignore[no-any-return, operator]
+
+    for split in split_chain(tied, 3, make, learned).values():
+        assert not {f"{i:02}" for i in known} & {*split.test}
+        assert not {f"{i:02}" for i in known if i % 3 == 0} & {*split.validation}
+
+
+def test_saved_lists_that_test_on_what_is_learned_are_refused() -> None:
+    stages = {3: [sample(f"{i}", label="ab"[i % 2]) for i in range(30)]}
+    split = holdout(stages[3], seed=1)
+    learned = Learned().after(stages[3], split)
+    assert split_chain(stages, 3, lambda *_: split, learned) == {3: split}
+    other = holdout(stages[3], seed=2)
+    with pytest.raises(DataError, match="--from"):
+        split_chain(stages, 3, lambda *_: other, learned)
