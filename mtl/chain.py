@@ -237,13 +237,14 @@ class _Learner:
             "history.csv", header, [[row.get(column, "") for column in header] for row in trained.history]
         )
         rows = task.rows["test"]
-        evaluation, baselines = None, {}
+        evaluation, over_colour = None, None
+        baselines: dict[str, Evaluation] = {}
         if len(rows):
             probabilities = predict(trained.network, task.part("test"), self.experiment.evaluation.flips)
             evaluation = self._score(data, task, rows, probabilities)
             self._write_predictions(folder, data, rows, probabilities)
             if self.experiment.evaluation.baselines:
-                baselines = self._baselines(data, task)
+                baselines, over_colour = self._baselines(data, task, probabilities)
         parts = split.part_of()
         counts = {
             part: Counter(sample.label for sample in data.samples if parts.get(sample.name) == part)
@@ -285,6 +286,7 @@ class _Learner:
                 "seconds": trained.seconds,
                 "evaluation": evaluation.to_json() if evaluation else None,
                 "baselines": {name: score.to_json() for name, score in baselines.items()},
+                "over_colour": over_colour,
             },
         )
 
@@ -295,13 +297,15 @@ class _Learner:
         rows: np.ndarray[Any, np.dtype[np.int64]],
         probabilities: np.ndarray[Any, np.dtype[np.float64]],
     ) -> Evaluation:
-        groups = [data.samples[row].group or data.samples[row].name for row in rows]
         return evaluate(
-            task.labels[rows], probabilities, groups, task.classes,
+            task.labels[rows], probabilities, self._groups(data, rows), task.classes,
             resamples=self.experiment.evaluation.resamples, seed=self.experiment.seed,
         )  # fmt: skip
 
-    def _baselines(self, data: Assembled, task: Task) -> dict[str, Evaluation]:
+    def _baselines(
+        self, data: Assembled, task: Task, probabilities: np.ndarray[Any, np.dtype[np.float64]]
+    ) -> tuple[dict[str, Evaluation], dict[str, Any]]:
+        """Score colour alone, and the model's lead over the better baseline on the same images."""
         train, test = task.rows["train"], task.rows["test"]
         votes = colour_baselines(
             task.images[train],
@@ -310,7 +314,17 @@ class _Learner:
             len(task.classes),
             seed=self.experiment.seed,
         )
-        return {name: self._score(data, task, test, probabilities) for name, probabilities in votes.items()}
+        scores = {name: self._score(data, task, test, vote) for name, vote in votes.items()}
+        best = max(scores, key=lambda name: scores[name].headline["macro_f1"].value)
+        lead = paired_difference(
+            task.labels[test], probabilities, votes[best], self._groups(data, test), "macro_f1",
+            resamples=self.experiment.evaluation.resamples, seed=self.experiment.seed,
+        )  # fmt: skip
+        return scores, {"baseline": best, "macro_f1": asdict(lead)}
+
+    @staticmethod
+    def _groups(data: Assembled, rows: np.ndarray[Any, np.dtype[np.int64]]) -> list[str]:
+        return [data.samples[row].group or data.samples[row].name for row in rows]
 
     def _write_predictions(
         self,

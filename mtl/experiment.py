@@ -112,11 +112,13 @@ def _score_line(chain: str, record: dict[str, Any]) -> str:
         f"chain {chain}, stage {record['number']}, {data['dataset']}{rendered}: accuracy {score(evaluation, 'accuracy')}, "
         f"macro-F1 {score(evaluation, 'macro_f1')} on {evaluation['n']} images of {data['groups']['test']} groups"
     )
-    best = max(
-        record["baselines"].items(), key=lambda item: item[1]["headline"]["macro_f1"]["value"], default=None
-    )
-    if best:
-        text += f"; colour alone ({best[0]}): macro-F1 {score(best[1], 'macro_f1')}"
-        if best[1]["headline"]["macro_f1"]["value"] >= evaluation["headline"]["macro_f1"]["value"]:
+    told = record["over_colour"]
+    if told:
+        lead = told["macro_f1"]
+        base = record["baselines"][told["baseline"]]
+        text += f"; colour alone ({told['baseline']}): macro-F1 {score(base, 'macro_f1')}"
+        if lead["value"] <= 0:
             text += ". The model does not beat colour alone"
+        elif lead["low"] <= 0:
+            text += ". The model is not shown to beat colour alone"
     return text

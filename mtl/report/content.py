@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,20 +64,22 @@ class StageContent:
         return sum(sum(counts.values()) for counts in self.record["data"]["counts"].values())
 
     @property
-    def best_baseline(self) -> tuple[str, Interval] | None:
-        """The colour-only baseline with the highest macro F1, and that score."""
-        scores = [(name, score.headline["macro_f1"]) for name, score in self.baselines.items()]
-        return max(scores, key=lambda entry: entry[1].value, default=None)
+    def over_colour(self) -> tuple[str, Interval] | None:
+        """The better colour-only baseline, and the model's macro F1 minus its own on the same images."""
+        told = self.record.get("over_colour")
+        if not told:
+            return None
+        lead = {key: math.nan if value is None else value for key, value in told["macro_f1"].items()}
+        return told["baseline"], Interval(**lead)
 
     @property
-    def beats_colour(self) -> bool | None:
-        """Whether its macro F1 is above the best baseline's; None where there is none."""
-        best = self.best_baseline
-        return (
-            None
-            if best is None or self.evaluation is None
-            else self.evaluation.headline["macro_f1"].value > best[1].value
-        )
+    def confusion(self) -> tuple[int, str, str] | None:
+        """The most frequent mistake: how often, what it is, what was said; None where there is none."""
+        wrong = Counter((row.label, row.predicted) for row in self.predictions if row.label != row.predicted)
+        if not wrong:
+            return None
+        (label, said), count = wrong.most_common(1)[0]
+        return count, label, said
 
 
 @dataclass(frozen=True)

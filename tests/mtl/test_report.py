@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from mtl.errors import RunError
 from mtl.report.gather import gather
 from mtl.report.html import headline, render_html
-from mtl.runs import RunFolder, StageFolder, write_json
+from mtl.runs import RunFolder, write_json
 from stages.metrics import evaluate
 
 Classes = tuple[str, ...]
@@ -26,6 +25,7 @@ def stage(
     tested: bool = True,
     skill: float = 2.0,
     rendered: bool = True,
+    lead: dict[str, float | None] | None = None,
 ) -> str:
     random = np.random.default_rng(len(key))
     labels = np.arange(40) % len(classes)
@@ -61,6 +61,7 @@ def stage(
                  "groups": {"train": 9, "validation": 2, "test": 8}, "notes": ["A plain note."]},
         "best_epoch": 1, "parameters": 1234, "seconds": 3.2,
         "evaluation": evaluation.to_json() if tested else None, "baselines": {"1-NN": poor.to_json()} if tested else {},
+        "over_colour": {"baseline": "1-NN", "macro_f1": lead or {"value": 0.3, "low": 0.1, "high": 0.5}} if tested else None,
     }  # fmt: skip
     write_json(folder.path / "stage.json", record)
     return folder.path.name
@@ -136,13 +137,35 @@ def test_a_chain_without_a_test_part_says_so(tmp_path: Path) -> None:
     assert "<svg" in render_html(content)
 
 
-def test_a_model_that_does_not_beat_colour_says_so(tmp_path: Path) -> None:
-    content = gather(build(tmp_path / "x", {"1,3": [(3, "ccc")]}, skill=0.0))
-    record = StageFolder(next((tmp_path / "x" / "stages").glob("3-*"))).record()
-    record["baselines"] = {"1-NN": json.loads(json.dumps(record["evaluation"]))}
-    write_json(next((tmp_path / "x" / "stages").glob("3-*")) / "stage.json", record)
-    assert "does not beat colour alone" in headline(gather(RunFolder(tmp_path / "x")))
-    assert content.stages[0].beats_colour is not None
+@pytest.mark.parametrize(
+    ("value", "low", "high", "said"),
+    [
+        (
+            0.1,
+            0.05,
+            0.2,
+            "Over colour alone (1-NN) it gains +10.0 points [95 % interval +5.0 to +20.0] of macro F1.",
+        ),
+        (0.1, -0.05, 0.2, "not shown to beat colour"),
+        (0.0, -0.1, 0.1, "does not beat colour alone"),
+        (-0.1, -0.2, -0.05, "does not beat colour alone"),
+        (0.1, None, None, "not shown to beat colour"),
+    ],
+)
+def test_the_lead_over_colour_is_said_in_words(
+    tmp_path: Path, value: float, low: float | None, high: float | None, said: str
+) -> None:
+    lead = {"value": value, "low": low, "high": high}
+    content = gather(build(tmp_path / "x", {"1,3": [(3, "ccc")]}, lead=lead))
+    assert said in headline(content)
+    assert said in render_html(content)
+
+
+def test_few_groups_and_the_most_frequent_mistake_are_named(tmp_path: Path) -> None:
+    page = render_html(gather(build(tmp_path / "x", {"1,3": [(3, "ccc")]}, skill=0.0, rendered=False)))
+    assert "Only 8 groups were tested" in page
+    assert re.search(r"The most frequent mistake: \d+ of \w+ called \w+", page)
+    assert "stay under the terms of their data set" in page
 
 
 def test_an_unfinished_run_is_named(tmp_path: Path) -> None:
