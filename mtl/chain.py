@@ -21,6 +21,7 @@ from stages.classical.colour import colour_baselines
 from stages.data.assemble import Assembled, assemble, make_task, split_stages
 from stages.data.chains import Learned
 from stages.data.splits import Split
+from stages.data.store import cache_folder
 from stages.imagenet import imagenet_backbone
 from stages.metrics import Evaluation, evaluate, paired_difference
 from stages.network import Network
@@ -33,7 +34,13 @@ STAGE_NAMES: Mapping[int, str] = {1: "imagenet", **STAGE_FIELDS}
 
 
 def run_experiment(
-    experiment: Experiment, run: RunFolder, command: str, reporter: Reporter, start: StageFolder | None = None
+    experiment: Experiment,
+    run: RunFolder,
+    command: str,
+    reporter: Reporter,
+    start: StageFolder | None = None,
+    *,
+    scratch: bool = False,
 ) -> dict[str, list[StageFolder]]:
     """Run every chain of an experiment and write the run folder.
 
@@ -43,6 +50,7 @@ def run_experiment(
         command: As typed, for the report.
         reporter: Shows progress.
         start: A finished stage to begin from, instead of stage 1.
+        scratch: Let a chain that does not begin with 1 begin from random weights.
 
     Returns:
         The finished stages of every chain, by the chain's text such as `"1,2,3"`.
@@ -53,16 +61,17 @@ def run_experiment(
         KeyboardInterrupt: If stopped; the same call goes on.
     """
     for chain in experiment.chains():
-        if chain[0] != 1 and start is None:
+        if chain[0] != 1 and start is None and not scratch:
             raise ConfigError(
                 f"Expected `--stages {','.join(map(str, chain))}` to begin with 1, or `--from` to name a finished run; do add one"
             )
     write_text(run.path / "config.yaml", dump_config(experiment))
-    first = start or _imagenet(experiment, run, reporter)
+    first = start or _imagenet(experiment, run, reporter, experiment.weights)
     data, splits = _prepare(experiment, run, reporter, first.learned())
     done: dict[str, list[StageFolder]] = {}
     for chain in experiment.chains():
-        parent, folders = first, [first]
+        parent = first if start or chain[0] == 1 else _imagenet(experiment, run, reporter, "none")
+        folders = [parent]
         for number in chain:
             if number in data:
                 settings = experiment.stage(number)
@@ -88,6 +97,7 @@ def run_experiment(
 def _compare(chains: list[tuple[str, list[StageFolder]]], resamples: int, seed: int) -> dict[str, Any] | None:
     """Return the difference of two chains on the same test images, or None where there is nothing to compare."""
     ends = [(chain, folders[-1], folders[-1].record()) for chain, folders in chains]
+    ends = ends[:2]
     if len(ends) != 2 or not all(record.get("evaluation") for _, _, record in ends):
         return None
     tables = [folder.read_table("predictions.csv") for _, folder, _ in ends]
@@ -108,23 +118,26 @@ def _compare(chains: list[tuple[str, list[StageFolder]]], resamples: int, seed: 
     return {"first": ends[0][0], "second": ends[1][0], **differences}
 
 
-def _imagenet(experiment: Experiment, run: RunFolder, reporter: Reporter) -> StageFolder:
-    key = stage_key("imagenet", experiment.backbone, _weights_identity(experiment.weights), experiment.seed)
+def _imagenet(experiment: Experiment, run: RunFolder, reporter: Reporter, weights: str) -> StageFolder:
+    # The seed matters to random weights alone; others are the same for every seed, and are shared.
+    seed = experiment.seed if weights == "none" else 0
+    key = stage_key("imagenet", experiment.backbone, _weights_identity(weights), seed)
     folder = run.stage(1, "imagenet", key)
-    if not folder.finished():
-        reporter.step("stage 1  ImageNet weights", 0, 1)
-        started = time.perf_counter()
-        record = imagenet_backbone(experiment.backbone, experiment.weights, folder.path, experiment.seed)
-        write_json(
-            folder.path / "stage.json",
-            {
-                "number": 1,
-                "name": "imagenet",
-                "key": key,
-                "weights": record.to_json(),
-                "seconds": time.perf_counter() - started,
-            },
-        )
+    with folder.lock():
+        if not folder.finished():
+            reporter.step("stage 1  ImageNet weights", 0, 1)
+            started = time.perf_counter()
+            record = imagenet_backbone(experiment.backbone, weights, folder.path, seed)
+            write_json(
+                folder.path / "stage.json",
+                {
+                    "number": 1,
+                    "name": "imagenet",
+                    "key": key,
+                    "weights": record.to_json(),
+                    "seconds": time.perf_counter() - started,
+                },
+            )
     source = folder.record()["weights"]["source"]
     reporter.step("stage 1  ImageNet weights", 1, 1, source)
     return folder
@@ -171,24 +184,26 @@ class _Learner:
         bar = f"stage {number}  {name.replace('_', ' ')}" + (
             f" after {_lineage(origin)}" if number > 2 else ""
         )
-        if folder.finished():
-            self.reporter.step(bar, 1, 1, "reused")
-            return folder
-        task = make_task(data, split, settings, self.reporter.step)
-        network, weights = self._network(settings, task, parent, origin)
-        self.reporter.step(bar, 0, 1)
-        trained = train_stage(
-            network,
-            task,
-            settings,
-            folder.path,
-            self.experiment.seed,
-            self.experiment.hardware,
-            lambda done, total, text: self.reporter.step(bar, done, total, text),
-        )
-        write_json(folder.path / "learned.json", parent.learned().after(data.samples, split).parts)
-        self._write(folder, number, key, settings, data, split, task, trained, origin, weights)
-        (folder.path / "last.ckpt").unlink(missing_ok=True)
+        with folder.lock():
+            if folder.finished():
+                self.reporter.step(bar, 1, 1, "reused")
+                return folder
+            task = make_task(data, split, settings, self.reporter.step)
+            network, weights = self._network(settings, task, parent, origin)
+            self.reporter.step(bar, 0, 1)
+            trained = train_stage(
+                network,
+                task,
+                settings,
+                folder.path,
+                self.experiment.seed,
+                self.experiment.hardware,
+                lambda done, total, text: self.reporter.step(bar, done, total, text),
+                _bank(origin, settings, data),
+            )
+            write_json(folder.path / "learned.json", parent.learned().after(data.samples, split).parts)
+            self._write(folder, number, key, settings, data, split, task, trained, origin, weights)
+            (folder.path / "last.ckpt").unlink(missing_ok=True)
         return folder
 
     def _key(
@@ -348,6 +363,17 @@ class _Learner:
                 ]
             )
         folder.write_table("predictions.csv", header, table)
+
+
+def _bank(origin: dict[str, Any], settings: StageSettings, data: Assembled) -> Path | None:
+    # Only what stage 1 holds is the same in many runs; another stage's weights are its own.
+    if origin["number"] != 1 or "lineage" in origin:
+        return None
+    key = stage_key(
+        origin["key"], origin["weights"], data.fingerprint, settings.image_size, settings.fit, settings.head.pool,
+        torch.__version__,
+    )  # fmt: skip
+    return cache_folder() / "features" / f"{key}.npy"
 
 
 def _lineage(origin: dict[str, Any]) -> str:

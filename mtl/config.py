@@ -54,8 +54,8 @@ class Experiment(Settings):
     name: str = Field("default", pattern=r"^[\w.-]+$", description="name of the run folder")
     seed: int = Field(0, ge=0)
     stages: tuple[int, ...] = Field((1, 2, 3), description="1 ImageNet, 2 single cell, 3 multi-cell")
-    against: tuple[int, ...] | None = Field(
-        None, description="a second chain on the same splits, such as 1,3"
+    against: tuple[tuple[int, ...], ...] = Field(
+        (), description="further chains on the same splits, such as 1,3"
     )
     backbone: str = Field("tf_efficientnet_lite0", description="any timm model")
     weights: str = Field("auto", description="auto, none or a weight file")
@@ -66,14 +66,22 @@ class Experiment(Settings):
     hardware: Hardware = Hardware()
     evaluation: Evaluating = Evaluating()
 
-    @field_validator("stages", "against", mode="before")
+    @field_validator("stages", mode="before")
     @classmethod
     def _parse(cls, value: Any) -> Any:
         return parse_stages(value) if isinstance(value, (str, int)) else value
 
+    @field_validator("against", mode="before")
+    @classmethod
+    def _parse_all(cls, value: Any) -> Any:
+        chains = value.split() if isinstance(value, str) else value or ()
+        if isinstance(chains, (list, tuple)) and chains and all(isinstance(part, int) for part in chains):
+            chains = [chains]
+        return tuple(parse_stages(one) if isinstance(one, (str, int)) else one for one in chains)
+
     @model_validator(mode="after")
     def _ordered(self) -> Experiment:
-        for chain in (self.stages, self.against or (1,)):
+        for chain in self.chains():
             _check_order(chain)
         return self
 
@@ -97,7 +105,7 @@ class Experiment(Settings):
 
     def chains(self) -> tuple[tuple[int, ...], ...]:
         """Return the chains to run, the one in question first."""
-        return (self.stages,) if self.against in (None, self.stages) else (self.stages, self.against or ())
+        return tuple(dict.fromkeys((self.stages, *self.against)))
 
 
 def parse_stages(text: str | int) -> tuple[int, ...]:

@@ -93,6 +93,13 @@ class StageFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Wait for the folder and hold it: of several processes that need one stage, one makes it."""
+        with (self.path / ".lock").open("a+") as stream:
+            _try_lock(stream, wait=True)
+            yield
+
     @property
     def weights(self) -> Path:
         """The kept weights."""
@@ -131,15 +138,17 @@ class RunFolder:
 
     Args:
         path: The folder; made if missing.
+        stages: Where stages lie, which several runs may share; `path`/stages if None.
 
     Raises:
         RunError: If it cannot be made or written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stages: Path | None = None) -> None:
         self.path = path
+        self.stages = stages or path / "stages"
         try:
-            for folder in (path, path / "stages", path / "splits"):
+            for folder in (path, self.stages, path / "splits"):
                 folder.mkdir(parents=True, exist_ok=True)
             probe = path / f".probe{os.getpid()}"
             probe.touch()
@@ -151,13 +160,13 @@ class RunFolder:
 
     def stage(self, number: int, name: str, key: str) -> StageFolder:
         """Return the folder of a stage, made if missing."""
-        path = self.path / "stages" / f"{number}-{name}-{key}"
+        path = self.stages / f"{number}-{name}-{key}"
         path.mkdir(exist_ok=True)
         return StageFolder(path)
 
     def finished_stages(self) -> list[StageFolder]:
         """Return the finished stages, the newest last."""
-        folders = [StageFolder(path) for path in (self.path / "stages").iterdir() if path.is_dir()]
+        folders = [StageFolder(path) for path in self.stages.iterdir() if path.is_dir()]
         return sorted(
             (folder for folder in folders if folder.finished()),
             key=lambda folder: (folder.path / "stage.json").stat().st_mtime,
@@ -218,13 +227,13 @@ def _processor() -> str:
     return platform.processor() or "CPU"
 
 
-def _try_lock(stream: Any) -> bool:
+def _try_lock(stream: Any, wait: bool = False) -> bool:
     try:
         import fcntl
     except ImportError:  # Windows has no fcntl; two runs in one folder are then the user's to avoid
         return True
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +63,7 @@ class StageModule(pl.LightningModule):
         seed: From which every random choice of an epoch and batch follows.
         train: The training part.
         validation: The validation part; may be empty.
+        bank: File for the features of the whole store under the starting weights, which other runs may share; none if None.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class StageModule(pl.LightningModule):
         seed: int,
         train: StoreDataset,
         validation: StoreDataset,
+        bank: Path | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -77,6 +81,7 @@ class StageModule(pl.LightningModule):
         self.seed = seed
         self.parts = {"train": train, "validation": validation}
         self.depth = depth_groups(network.backbone)
+        self.bank = bank
         self.banks: dict[str, torch.Tensor] = {}
         self.steps_per_epoch = 1
         self.validation_logits: list[torch.Tensor] = []
@@ -166,8 +171,21 @@ class StageModule(pl.LightningModule):
         }
         self.log_dict(scores, sync_dist=True)
 
-    @torch.no_grad()
     def _features(self, data: StoreDataset) -> torch.Tensor:
+        if self.bank is None:
+            return self._computed(data)
+        # Frozen from the start, so the backbone is what the file's name says.
+        if not self.bank.is_file():
+            whole = StoreDataset(data.images, range(len(data.images)), np.zeros(len(data.images), np.int64))
+            computed = self._computed(whole).numpy()
+            self.bank.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self.bank.with_name(f"{self.bank.stem}-{os.getpid()}.npy")
+            np.save(temporary, computed)
+            temporary.replace(self.bank)
+        return torch.from_numpy(np.load(self.bank, mmap_mode="r")[data.rows])
+
+    @torch.no_grad()
+    def _computed(self, data: StoreDataset) -> torch.Tensor:
         self.network.eval()
         batches = [
             self.network.features(images.to(self.device).float() / 255).cpu()

@@ -55,6 +55,10 @@ class SplitSettings(Settings):
     folds: Annotated[int, Field(ge=2)] = Field(10, description="folds of `kfold`")
     fold: Annotated[int, Field(ge=0)] = Field(0, description="which fold is the test part, from 0")
     reverse: bool = Field(False, description="`block`: test on the first numbers instead of the last")
+    offset: Fraction = Field(
+        0.0,
+        description="`block`: begin so far along the numbers and go round, so that another block is tested",
+    )
     near_duplicates: bool = Field(True, description="group near-duplicate images before splitting")
     test_parts: tuple[str, ...] = Field(("test",), description="parts of the source that `official` tests on")
     validation_parts: tuple[str, ...] = Field(

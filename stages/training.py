@@ -68,6 +68,7 @@ def train_stage(
     seed: int,
     hardware: Hardware | None = None,
     progress: Progress | None = None,
+    bank: Path | None = None,
 ) -> Trained:
     """Train a network on a task, from `last.ckpt` in `folder` if one is there.
 
@@ -79,6 +80,7 @@ def train_stage(
         seed: All randomness follows from it.
         hardware: Accelerator, devices, strategy, precision.
         progress: Told about every step.
+        bank: File for the features of all images under the starting weights, which other runs may share; none if None.
 
     Returns:
         The network on the CPU in evaluation mode, holding the kept epoch's weights.
@@ -90,7 +92,7 @@ def train_stage(
     started = time.perf_counter()
     train, validation = task.part("train"), task.part("validation")
     ledger = Ledger(folder, progress)
-    module = StageModule(network, settings, seed, train, validation)
+    module = StageModule(network, settings, seed, train, validation, bank)
     sampler = EpochSampler(train.labels.numpy(), seed, settings.train.balance == "oversample")
     loader = make_loader(train, settings.train.batch_size, sampler)
     module.steps_per_epoch = len(loader)

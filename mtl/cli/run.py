@@ -20,7 +20,9 @@ def run(
     stages: Annotated[
         str | None, typer.Option(help="Chain of stages: 1 ImageNet, 2 single cell, 3 multi-cell.")
     ] = None,
-    against: Annotated[str | None, typer.Option(help="Second chain on the same splits, or 'none'.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Further chains on the same splits, such as '1,3', or 'none'.")
+    ] = None,
     backbone: Annotated[str | None, typer.Option(help="Any timm model.")] = None,
     weights: Annotated[str | None, typer.Option(help="auto, none, or a weight file.")] = None,
     config: Annotated[str, typer.Option(help="YAML file, or a name that `mtl configs` lists.")] = "default",
@@ -69,7 +71,7 @@ def run(
     flags |= _data_flag("single_cell", single_cell) | _data_flag("multi_cell", multi_cell)
     given = {key: value for key, value in flags.items() if value is not None}
     if against == "none":
-        given["against"] = None
+        given["against"] = ()
     experiment = load_config(config, given, sets or ())
 
     from mtl.experiment import execute

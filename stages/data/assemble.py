@@ -190,7 +190,7 @@ def make_split(
         "forced": forced,
     }
     if settings.method == "block":
-        return splits.block_holdout(samples, reverse=settings.reverse, **shares)
+        return splits.block_holdout(samples, reverse=settings.reverse, offset=settings.offset, **shares)
     return splits.holdout(samples, **shares)
 
 

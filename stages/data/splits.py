@@ -133,6 +133,7 @@ def block_holdout(
     unit: str = "image",
     forced: Mapping[str, Part] | None = None,
     reverse: bool = False,
+    offset: float = 0.0,
 ) -> Split:
     """Cut every class along its numbering: the first images train, the next validate, the last test.
 
@@ -147,6 +148,7 @@ def block_holdout(
         unit: What the groups are.
         forced: Part of groups that another stage's split decided.
         reverse: Count from the last number down, so that the first ones are tested.
+        offset: Begin so far along the numbers, from 0 to below 1, and go round: the tested block ends there.
 
     Raises:
         DataError: If fractions are impossible or a class has too few images.
@@ -161,6 +163,8 @@ def block_holdout(
         members.sort(key=lambda sample: (sample.order, sample.name), reverse=reverse)
         if len(members) < 2:
             raise _too_few(label, 1, 1)
+        begin = round(offset * len(members))
+        members = members[begin:] + members[:begin]
         # However small the class, its first image trains and its last one is tested.
         second = min(max(round(len(members) * (1 - test)), 1), len(members) - 1)
         first = min(max(round(len(members) * (1 - test - validation)), 1), second)
@@ -173,6 +177,7 @@ def block_holdout(
         if len({sample.order for sample in members}) == 1
     )
     method = "block hold-out by number" + (", the first numbers tested" if reverse else "")
+    method += f", from {offset:.3g} of the way round" if offset else ""
     left, note = _give_way(samples, parts)
     decided = any(group_of(sample) in (forced or {}) for sample in samples)
     return _finish(samples, parts, left, method, unit, seed, notes + note, bool(validation), decided)

@@ -61,7 +61,7 @@ def test_set_and_flags_reach_every_depth() -> None:
 
 def test_chains_are_data() -> None:
     assert load_config("default", {"stages": "1,2,3", "against": "1,3"}).chains() == ((1, 2, 3), (1, 3))
-    assert load_config("default", {"against": None}).chains() == ((1, 2, 3),)
+    assert load_config("default", {"against": ()}).chains() == ((1, 2, 3),)
     assert load_config("default", {"stages": "1,3", "against": "1,3"}).chains() == ((1, 3),)
 
 
