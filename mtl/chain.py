@@ -14,7 +14,7 @@ import torch
 
 from mtl.config import STAGE_FIELDS, Experiment, dump_config
 from mtl.errors import ConfigError, RunError
-from mtl.progress import Reporter
+from mtl.progress import Steps
 from mtl.runs import RunFolder, StageFolder, environment, stage_key, write_json, write_text
 from stages.backbones import WeightRecord, create_backbone, load_state, match_state
 from stages.classical.colour import colour_baselines
@@ -37,7 +37,7 @@ def run_experiment(
     experiment: Experiment,
     run: RunFolder,
     command: str,
-    reporter: Reporter,
+    reporter: Steps,
     start: StageFolder | None = None,
     *,
     scratch: bool = False,
@@ -118,7 +118,7 @@ def _compare(chains: list[tuple[str, list[StageFolder]]], resamples: int, seed: 
     return {"first": ends[0][0], "second": ends[1][0], **differences}
 
 
-def _imagenet(experiment: Experiment, run: RunFolder, reporter: Reporter, weights: str) -> StageFolder:
+def _imagenet(experiment: Experiment, run: RunFolder, reporter: Steps, weights: str) -> StageFolder:
     # The seed matters to random weights alone; others are the same for every seed, and are shared.
     seed = experiment.seed if weights == "none" else 0
     key = stage_key("imagenet", experiment.backbone, _weights_identity(weights), seed)
@@ -150,7 +150,7 @@ def _weights_identity(weights: str) -> str:
 
 
 def _prepare(
-    experiment: Experiment, run: RunFolder, reporter: Reporter, learned: Learned
+    experiment: Experiment, run: RunFolder, reporter: Steps, learned: Learned
 ) -> tuple[dict[int, Assembled], dict[int, Split]]:
     numbers = sorted(
         {number for chain in experiment.chains() for number in chain if experiment.learns(number)}
@@ -168,7 +168,7 @@ def _prepare(
 class _Learner:
     """Train, score and write down one stage."""
 
-    def __init__(self, experiment: Experiment, run: RunFolder, reporter: Reporter) -> None:
+    def __init__(self, experiment: Experiment, run: RunFolder, reporter: Steps) -> None:
         self.experiment = experiment
         self.run = run
         self.reporter = reporter

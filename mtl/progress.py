@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -16,7 +17,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["Reporter"]
+__all__ = ["Reporter", "Steps"]
+
+
+class Steps(Protocol):
+    """Who is told about progress."""
+
+    def step(self, name: str, done: int, total: int, text: str = "") -> None:
+        """Tell that `done` of `total` steps of `name` are done."""
 
 
 class Reporter:

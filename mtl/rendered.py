@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from mtl.config import Experiment
 from mtl.errors import ConfigError
-from mtl.progress import Reporter
+from mtl.progress import Steps
 
 __all__ = ["with_rendered_data"]
 
 _TREES = {"all-idb1": "all_idb1", "all-idb2": "all_idb2"}
 
 
-def with_rendered_data(experiment: Experiment, reporter: Reporter) -> Experiment:
+def with_rendered_data(experiment: Experiment, reporter: Steps) -> Experiment:
     """Return the experiment with a folder for every stage that learns; render smears where none was named.
 
     Raises:
@@ -35,7 +35,7 @@ def with_rendered_data(experiment: Experiment, reporter: Reporter) -> Experiment
     return experiment.model_copy(update=update)
 
 
-def _render(experiment: Experiment, reporter: Reporter) -> object:
+def _render(experiment: Experiment, reporter: Steps) -> object:
     from stages.data.smears import render_trees
     from stages.data.store import cache_folder
 

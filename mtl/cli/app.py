@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mtl import __version__
-from mtl.cli import data, run
+from mtl.cli import benchmark, data, run
 from mtl.errors import MtlError
 from stages.errors import StagesError
 
@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 app.command()(run.run)
 app.command()(run.report)
+app.command()(benchmark.benchmark)
+app.command()(benchmark.compare)
 app.command("configs")(run.configs)
 app.add_typer(data.app, name="data")
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["configs", "report", "run"]
+__all__ = ["AsJson", "Runs", "configs", "overrides", "report", "run"]
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.", envvar="MTL_RUNS")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -58,18 +58,12 @@ def run(
     """
     from mtl.config import load_config
 
-    flags: dict[str, Any] = {
-        "stages": stages, "against": against, "backbone": backbone, "weights": weights, "name": name, "seed": seed,
-        "hardware.accelerator": accelerator, "hardware.devices": devices, "hardware.strategy": strategy,
-        "hardware.precision": precision,
-    }  # fmt: skip
-    for stage in ("single_cell", "multi_cell"):
-        flags |= {
-            f"{stage}.train.epochs": epochs, f"{stage}.train.batch_size": batch_size,
-            f"{stage}.train.learning_rate": learning_rate, f"{stage}.image_size": image_size,
-        }  # fmt: skip
-    flags |= _data_flag("single_cell", single_cell) | _data_flag("multi_cell", multi_cell)
-    given = {key: value for key, value in flags.items() if value is not None}
+    given = overrides(
+        stages=stages, against=against, backbone=backbone, weights=weights, name=name, seed=seed,
+        accelerator=accelerator, devices=devices, strategy=strategy, precision=precision, epochs=epochs,
+        batch_size=batch_size, learning_rate=learning_rate, image_size=image_size,
+        single_cell=single_cell, multi_cell=multi_cell,
+    )  # fmt: skip
     if against == "none":
         given["against"] = ()
     experiment = load_config(config, given, sets or ())
@@ -97,9 +91,32 @@ def configs() -> None:
         typer.echo(f"{name:<20} {first.lstrip('# ')}")
 
 
-def _data_flag(stage: str, text: str | None) -> dict[str, Any]:
-    if text is None:
-        return {}
+def overrides(**flags: Any) -> dict[str, Any]:
+    """Return dotted keys of the configuration for the flags that were given (those not None)."""
+    found: dict[str, Any] = {}
+    for flag, value in flags.items():
+        if value is None:
+            continue
+        if flag in ("single_cell", "multi_cell"):
+            found |= _data_flag(flag, value)
+        elif flag in _STAGE_FLAGS:
+            found |= {f"{stage}.{_STAGE_FLAGS[flag]}": value for stage in ("single_cell", "multi_cell")}
+        elif flag in ("accelerator", "devices", "strategy", "precision"):
+            found[f"hardware.{flag}"] = value
+        else:
+            found[flag] = value
+    return found
+
+
+_STAGE_FLAGS = {
+    "epochs": "train.epochs",
+    "batch_size": "train.batch_size",
+    "learning_rate": "train.learning_rate",
+    "image_size": "image_size",
+}
+
+
+def _data_flag(stage: str, text: str) -> dict[str, Any]:
     from mtl.errors import ConfigError
 
     dataset, colon, root = text.partition(":")

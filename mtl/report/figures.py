@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["confusion", "curves", "picture", "roc"]
+__all__ = ["INK", "PALETTE", "confusion", "curves", "new_figure", "picture", "roc", "svg"]
 
 # Okabe & Ito (2008): told apart by all common kinds of colour vision.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A6F00", "#555555")
-_INK = "#333333"
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A6F00", "#555555")
+INK = "#333333"
 _THUMBNAIL = 132
 
 
@@ -31,12 +31,12 @@ def curves(stage: StageContent) -> str:
 
     rows = stage.history
     epochs = [int(row["epoch"]) + 1 for row in rows]
-    figure, axes = _figure(2, 6.4, 2.5)
+    figure, axes = new_figure(2, 6.4, 2.5)
     series: tuple[tuple[Any, str, str, str], ...] = (
-        (axes[0], "train_loss", "training", _PALETTE[1]),
-        (axes[0], "validation_loss", "validation", _PALETTE[0]),
-        (axes[1], "validation_accuracy", "accuracy", _PALETTE[2]),
-        (axes[1], "validation_macro_f1", "macro F1", _PALETTE[0]),
+        (axes[0], "train_loss", "training", PALETTE[1]),
+        (axes[0], "validation_loss", "validation", PALETTE[0]),
+        (axes[1], "validation_accuracy", "accuracy", PALETTE[2]),
+        (axes[1], "validation_macro_f1", "macro F1", PALETTE[0]),
     )
     for axis, key, label, colour in series:
         values = [row.get(key, np.nan) for row in rows]
@@ -50,7 +50,7 @@ def curves(stage: StageContent) -> str:
         if axis.lines[1:]:
             axis.legend(frameon=False, fontsize=8)
     axes[1].set_ylim(0, 1.02)
-    return _svg(figure)
+    return svg(figure)
 
 
 def roc(stage: StageContent) -> str:
@@ -61,7 +61,7 @@ def roc(stage: StageContent) -> str:
     truth = np.array([[row.label == name for name in classes] for row in stage.predictions])
     scores = np.array([row.probabilities for row in stage.predictions])
     assert stage.evaluation is not None  # noqa: S101 - asked for only where there are predictions
-    figure, (axis,) = _figure(1, 3.6, 3.4)
+    figure, (axis,) = new_figure(1, 3.6, 3.4)
     shown = [1] if len(classes) == 2 else range(len(classes))
     grid, means = np.linspace(0, 1, 201), []
     for k in shown:
@@ -69,27 +69,27 @@ def roc(stage: StageContent) -> str:
             rate, hits, _ = roc_curve(truth[:, k], scores[:, k])
             means.append(np.interp(grid, rate, hits))
             area = stage.evaluation.per_class[k].auroc
-            axis.plot(rate, hits, color=_PALETTE[k % len(_PALETTE)], label=f"{_short(classes[k])} {area:.2f}")
+            axis.plot(rate, hits, color=PALETTE[k % len(PALETTE)], label=f"{_short(classes[k])} {area:.2f}")
     if len(classes) > 2 and means:
         rate, hits, _ = roc_curve(truth.ravel(), scores.ravel())
         headline = stage.evaluation.headline
         axis.plot(
             rate,
             hits,
-            color=_INK,
+            color=INK,
             linestyle="--",
             linewidth=1,
             label=f"micro {headline['micro_auroc'].value:.2f}",
         )
         macro = f"macro {headline['macro_auroc'].value:.2f}"
-        axis.plot(grid, np.mean(means, axis=0), color=_INK, linestyle=":", linewidth=1.2, label=macro)
+        axis.plot(grid, np.mean(means, axis=0), color=INK, linestyle=":", linewidth=1.2, label=macro)
     axis.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.8)
     axis.set(
         xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01)
     )
     axis.set_title("ROC, area under it", loc="left", fontsize=9)
     axis.legend(frameon=False, fontsize=7.5, loc="lower right")
-    return _svg(figure)
+    return svg(figure)
 
 
 def confusion(evaluation: Evaluation) -> str:
@@ -98,11 +98,11 @@ def confusion(evaluation: Evaluation) -> str:
     rows = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
     size = max(3.4, 0.62 * len(counts) + 1.2)
-    figure, (axis,) = _figure(1, size, size * 0.94)
+    figure, (axis,) = new_figure(1, size, size * 0.94)
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row in range(len(counts)):
         for column in range(len(counts)):
-            colour = "white" if shares[row, column] > 0.55 else _INK
+            colour = "white" if shares[row, column] > 0.55 else INK
             text = f"{counts[row, column]}\n{shares[row, column]:.0%}"
             axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     names = [_short(name) for name in evaluation.classes]
@@ -117,7 +117,7 @@ def confusion(evaluation: Evaluation) -> str:
     axis.spines[:].set_visible(False)
     axis.set(xlabel="said", ylabel="true")
     axis.set_title("Confusion: images, % of row", loc="left", fontsize=9)
-    return _svg(figure)
+    return svg(figure)
 
 
 def picture(prediction: Prediction, data: Mapping[str, Any]) -> str | None:
@@ -144,7 +144,8 @@ def picture(prediction: Prediction, data: Mapping[str, Any]) -> str | None:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _figure(columns: int, width: float, height: float) -> tuple[Figure, Sequence[Axes]]:
+def new_figure(columns: int, width: float, height: float) -> tuple[Figure, Sequence[Axes]]:
+    """Return a figure of so many inches and its axes side by side, in the house's style."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -152,13 +153,14 @@ def _figure(columns: int, width: float, height: float) -> tuple[Figure, Sequence
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.spines[["left", "bottom"]].set_color("#999999")
-        axis.tick_params(labelsize=8, colors=_INK)
-        axis.xaxis.label.set(size=8, color=_INK)
-        axis.yaxis.label.set(size=8, color=_INK)
+        axis.tick_params(labelsize=8, colors=INK)
+        axis.xaxis.label.set(size=8, color=INK)
+        axis.yaxis.label.set(size=8, color=INK)
     return figure, axes
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """Return a figure as SVG text that is the same for the same figure."""
     import matplotlib
 
     buffer = io.StringIO()

@@ -1,0 +1,1 @@
+"""Paired runs of chains on identical splits and seeds."""

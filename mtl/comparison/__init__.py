@@ -1,0 +1,1 @@
+"""Comparisons of scores from anywhere: tables in, what a report says out."""

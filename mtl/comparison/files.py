@@ -1,0 +1,144 @@
+"""`mtl compare`: files in, report out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mtl.comparison.compare import Splits, compare_predictions, compare_scores
+from mtl.comparison.tables import is_predictions, names_of, read_predictions, read_scores
+from mtl.errors import ConfigError
+from mtl.report.comparison import ComparisonContent, comparison_html, comparison_json, comparison_markdown
+from mtl.runs import write_text
+from mtl.statistics import SelfCheck, TestResult, self_check
+
+__all__ = ["Written", "compare_files", "write_comparison"]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A comparison and where its report lies.
+
+    Attributes:
+        content: What it says.
+        html: The report; `.md` and `.json` lie beside it.
+    """
+
+    content: ComparisonContent
+    html: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values that `json` can write."""
+        found: dict[str, Any] = json.loads(comparison_json(self.content))
+        return found | {"report": str(self.html)}
+
+    def to_text(self) -> str:
+        """Return the verdicts, and where the report is."""
+        wrong = [
+            check.sentence for check in (*self.content.claims, *self.content.checks) if check.agrees is False
+        ]
+        return "\n".join(
+            [*self.content.verdicts, *self.content.notes, *wrong, f"Report {self.html} (also .md and .json)"]
+        )
+
+
+def compare_files(
+    paths: Sequence[Path],
+    test_fraction: float | None,
+    folds: int | None,
+    rope: float,
+    claim: str | None,
+    out: Path,
+    command: str,
+) -> Written:
+    """Compare a table of scores, or two files of predictions, and write the report.
+
+    Args:
+        paths: One table of scores, or two `predictions.csv`.
+        test_fraction: Share of every split that was tested; 0.2 if neither it nor `folds` is given.
+        folds: Folds, if the scores are of a (repeated) k-fold.
+        rope: In points.
+        claim: A printed `t,df,p` to check, or None.
+        out: Name of the report, without extension.
+        command: As typed.
+
+    Raises:
+        ConfigError: If a file or flag is not what was expected.
+        StatisticsError: If the numbers permit no test.
+    """
+    claims = (_claim(claim),) if claim else ()
+    if len(paths) == 2:
+        one, other = (
+            replace(read_predictions(path), model=name)
+            for path, name in zip(paths, names_of(paths), strict=True)
+        )
+        images = compare_predictions(one, other)
+        content = ComparisonContent(
+            f"{one.model} against {other.model}",
+            "predictions",
+            (images.verdict,),
+            images=(images,),
+            claims=claims,
+            command=command,
+        )
+        return write_comparison(content, out)
+    if len(paths) != 1:
+        raise ConfigError(
+            f"Expected one table of scores or two files of predictions, but got {len(paths)} files; do give one or two"
+        )
+    if is_predictions(paths[0]):
+        raise ConfigError(
+            f"Expected a second file of predictions beside {paths[0]}, but got one alone; do give both"
+        )
+    scores = read_scores(paths[0])
+    notes = []
+    if test_fraction is None and folds is None:
+        test_fraction = 0.2
+        notes.append(
+            "The tested share of every split is taken to be 20 %; --test-fraction or --folds says otherwise."
+        )
+    compared = compare_scores(scores, Splits(test_fraction, folds=folds), rope, paths[0].name)
+    content = ComparisonContent(
+        " against ".join(scores.names) if len(scores.names) == 2 else f"{len(scores.names)} methods", "scores", compared.verdicts,
+        tuple(notes), compared=(compared,), runs=_rows(scores.names, scores.rows, scores.values), claims=claims, command=command,
+    )  # fmt: skip
+    return write_comparison(content, out)
+
+
+def write_comparison(content: ComparisonContent, out: Path) -> Written:
+    """Write the report as HTML, Markdown and JSON.
+
+    Args:
+        content: What it says.
+        out: Name without extension; its folder is made if missing.
+
+    Raises:
+        RunError: If it cannot be written.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    html = out.with_name(out.name + ".html")
+    write_text(html, comparison_html(content))
+    write_text(out.with_name(out.name + ".md"), comparison_markdown(content))
+    write_text(out.with_name(out.name + ".json"), comparison_json(content))
+    return Written(content, html)
+
+
+def _rows(names: Sequence[str], rows: Sequence[str], values: Any) -> tuple[tuple[str, ...], ...]:
+    return (
+        ("split", *names),
+        *((row, *(f"{value:g}" for value in line)) for row, line in zip(rows, values, strict=True)),
+    )
+
+
+def _claim(text: str) -> SelfCheck:
+    try:
+        t, df, p = (float(part) for part in text.split(","))
+        decimals = len(text.rpartition(",")[2].strip().partition(".")[2])
+    except ValueError as error:
+        raise ConfigError(
+            f"Expected `--claim` to be t,df,p such as 0.85310,18,0.0001, but got {text!r}; do write three numbers"
+        ) from error
+    return self_check(TestResult("printed t", t, df, p), decimals=decimals)
