@@ -61,7 +61,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Print one line above the bars."""
-        self._progress.console.print(text)
+        self._progress.console.print(text, soft_wrap=True)
 
     def step(self, name: str, done: int, total: int, text: str = "") -> None:
         """Move the bar called `name`; it appears on first use.

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from mtl.benchmark.plan import Cell, Design, cell_key, cells_of
+from mtl.benchmark.workers import run_in_workers
 from mtl.config import Experiment, dump_config
-from mtl.errors import RunError
 from mtl.progress import Reporter
 from mtl.rendered import with_rendered_data
 from mtl.runs import RunFolder, read_json, write_json, write_text
 
 __all__ = ["run_benchmark"]
-
-_END = ("", "", 0, 0, "")
 
 
 def run_benchmark(
@@ -58,10 +51,11 @@ def run_benchmark(
                 reporter.say(_line(cell, done[cell], design, metric))
         todo = [cell for cell in cells if cell not in done]
         reporter.step("cells", len(done), len(cells))
-        for cell, result in _results(folder, todo, design, experiment, min(workers, len(todo)), reporter):
-            done[cell] = result
-            reporter.say(_line(cell, result, design, metric))
-            reporter.step("cells", len(done), len(cells))
+        with closing(_results(folder, todo, design, experiment, min(workers, len(todo)), reporter)) as found:
+            for cell, result in found:
+                done[cell] = result
+                reporter.say(_line(cell, result, design, metric))
+                reporter.step("cells", len(done), len(cells))
         results = [done[cell] for cell in cells]
         write_json(folder / "results.json", results)
     return results
@@ -86,7 +80,7 @@ def _results(
     experiment: Experiment,
     workers: int,
     reporter: Reporter,
-) -> Iterator[tuple[Cell, dict[str, Any]]]:
+) -> Generator[tuple[Cell, dict[str, Any]], None, None]:
     if not cells:
         return
     if workers <= 1:
@@ -95,98 +89,7 @@ def _results(
         for cell in cells:
             yield cell, run_cell(folder, cell, design, experiment, reporter)
         return
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    with (
-        _one_thread(threads),
-        ProcessPoolExecutor(workers, context, _begin, (queue, threads)) as pool,
-        _listening(queue, reporter),
-    ):
-        futures: dict[Future[dict[str, Any]], Cell] = {
-            pool.submit(_work, folder, cell, design, experiment): cell for cell in cells
-        }
-        open_ones = set(futures)
-        try:
-            while open_ones:
-                ready, open_ones = wait(open_ones, return_when=FIRST_EXCEPTION, timeout=1)
-                for future in ready:
-                    yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            raise RunError(
-                "Expected all workers to live, but one was killed, for want of memory perhaps; do lower --workers and run again"
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children() if open_ones else ():
-                process.terminate()
-
-
-@contextmanager
-def _one_thread(threads: int) -> Iterator[None]:
-    # Read by OpenMP when a worker starts; torch's own setting comes too late for other libraries.
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
-
-
-@contextmanager
-def _listening(queue: Any, reporter: Reporter) -> Iterator[None]:
-    def listen() -> None:
-        while (said := queue.get()) != _END:
-            reporter.step(*said[1:2], *said[2:])
-
-    thread = threading.Thread(target=listen, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        queue.put(_END)
-        thread.join(timeout=5)
-
-
-_queue: Any = None
-
-
-def _begin(queue: Any, threads: int) -> None:
-    global _queue
-    import torch
-
-    torch.set_num_threads(threads)
-    _queue = queue
-
-
-def _work(folder: Path, cell: Cell, design: Design, experiment: Experiment) -> dict[str, Any]:
-    from mtl.benchmark.cell import run_cell
-
-    return run_cell(folder, cell, design, experiment, _Sender(cell.name))
-
-
-class _Sender:
-    """Send a worker's steps to the process that shows them, one bar a worker."""
-
-    def __init__(self, cell: str) -> None:
-        self.cell = cell
-
-    def step(self, name: str, done: int, total: int, text: str = "") -> None:
-        """Tell of a step."""
-        # The last step of one thing is not the end of the worker's bar.
-        worker = f"worker {multiprocessing.current_process().name.rpartition('-')[2]}"
-        _queue.put(
-            (
-                self.cell,
-                worker,
-                min(done, total - 1) if total > 1 else 0,
-                max(total, 1),
-                f"{self.cell}: {name}  {text}",
-            )
-        )
+    yield from run_in_workers(folder, cells, design, experiment, workers, reporter)
 
 
 def _line(cell: Cell, result: dict[str, Any], design: Design, metric: str) -> str:

@@ -102,7 +102,7 @@ def compare_files(
         )
     compared = compare_scores(scores, Splits(test_fraction, folds=folds), rope, paths[0].name)
     content = ComparisonContent(
-        " against ".join(scores.names) if len(scores.names) == 2 else f"{len(scores.names)} methods", "scores", compared.verdicts,
+        " against ".join(reversed(scores.names)) if len(scores.names) == 2 else f"{len(scores.names)} methods", "scores", compared.verdicts,
         tuple(notes), compared=(compared,), runs=_rows(scores.names, scores.rows, scores.values), claims=claims, command=command,
     )  # fmt: skip
     return write_comparison(content, out)
