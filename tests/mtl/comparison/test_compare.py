@@ -14,7 +14,7 @@ from scipy import stats
 
 from mtl.comparison.compare import Splits, compare_predictions, compare_scores
 from mtl.comparison.files import compare_files
-from mtl.comparison.tables import Predictions, Scores
+from mtl.comparison.tables import Predictions, Scores, read_scores
 from mtl.errors import ConfigError
 
 CLASSICAL = (89.17, 90.28, 87.31, 90.12, 89.35, 88.72, 87.39, 92.43, 89.32, 88.85)
