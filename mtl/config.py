@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 from collections.abc import Iterable, Mapping
@@ -159,19 +160,22 @@ def config_path(name: str) -> Path:
 
 
 def load_config(
-    name: str = "default", overrides: Mapping[str, Any] | None = None, sets: Iterable[str] = ()
+    name: str | Mapping[str, Any] = "default",
+    overrides: Mapping[str, Any] | None = None,
+    sets: Iterable[str] = (),
 ) -> Experiment:
     """Read an experiment.
 
     Args:
-        name: A YAML file, or the name of one that comes with the package. `base: NAME` in it starts from another.
+        name: A YAML file, or the name of one that comes with the package. `base: NAME` in it starts from another. Or what such
+            a file holds.
         overrides: Dotted keys and values, as flags give them.
         sets: `a.b=c` texts, as `--set` gives them; the value is YAML.
 
     Raises:
         ConfigError: One line that names the key.
     """
-    tree = _read_tree(config_path(name))
+    tree = _read_tree(config_path(name)) if isinstance(name, str) else copy.deepcopy(dict(name))
     for key, value in (overrides or {}).items():
         _assign(tree, key, value)
     for text in sets:

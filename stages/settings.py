@@ -108,6 +108,9 @@ class AugmentSettings(Settings):
     saturation: Fraction = Field(0.4, description="saturation between 1 - s and 1 + s")
     hue: Annotated[float, Field(ge=0, le=0.5)] = Field(0.08, description="hue shift in turns")
     channel: Fraction = Field(0.15, description="white balance: independent gain of each channel")
+    strength: Annotated[float, Field(ge=0, le=2)] = Field(
+        1.0, description="factor on how far colours and scale may change"
+    )
     mixup: Annotated[float, Field(ge=0)] = Field(
         0.0, description="alpha of mixup's Beta distribution; 0 is off"
     )

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ from stages.module import StageModule
 from stages.network import Network
 from stages.settings import Hardware, StageSettings
 
-__all__ = ["Task", "Trained", "predict", "train_stage"]
+__all__ = ["Task", "Trained", "Watch", "predict", "train_stage"]
+
+Watch = Callable[[int, Mapping[str, float]], None]
+"""Called with (epoch from 0, scores on the validation part) after each validation; what it raises ends the training."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ def train_stage(
     hardware: Hardware | None = None,
     progress: Progress | None = None,
     bank: Path | None = None,
+    watch: Watch | None = None,
 ) -> Trained:
     """Train a network on a task, from `last.ckpt` in `folder` if one is there.
 
@@ -81,6 +86,7 @@ def train_stage(
         hardware: Accelerator, devices, strategy, precision.
         progress: Told about every step.
         bank: File for the features of all images under the starting weights, which other runs may share; none if None.
+        watch: Looks at the scores of every validation, and may stop the training by raising.
 
     Returns:
         The network on the CPU in evaluation mode, holding the kept epoch's weights.
@@ -101,9 +107,8 @@ def train_stage(
     if state:
         ledger.load_state_dict(state["callbacks"][ledger.state_key])
     if not ledger.finished(settings.train.epochs, settings.train.patience, settings.train.monitor):
-        trainer = _make_trainer(
-            settings.train.epochs, hardware or Hardware(), [ledger, _Guard()], len(validation) > 0
-        )
+        callbacks = [ledger, _Guard(), *([_Watching(watch)] if watch else [])]
+        trainer = _make_trainer(settings.train.epochs, hardware or Hardware(), callbacks, len(validation) > 0)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
             _fit(trainer, module, loader, make_loader(validation, 64), checkpoint if state else None)
@@ -157,6 +162,18 @@ class _Guard(pl.Callback):
                 f"Expected the training loss to stay finite, but it became {float(outputs['loss'])} in epoch "
                 f"{trainer.current_epoch}; do lower `train.learning_rate`"
             )
+
+
+class _Watching(pl.Callback):
+    """Tell somebody outside of every validation, so that a tuner can prune."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tell the scores of this epoch."""
+        scores = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        self.watch(trainer.current_epoch, scores)
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mtl import __version__
-from mtl.cli import benchmark, data, run
+from mtl.cli import benchmark, data, run, tune
 from mtl.errors import MtlError
 from stages.errors import StagesError
 
@@ -31,6 +31,8 @@ app.command()(benchmark.benchmark)
 app.command()(benchmark.compare)
 app.command("configs")(run.configs)
 app.add_typer(data.app, name="data")
+app.add_typer(tune.app, name="tune")
+app.command()(tune.dashboard)
 
 
 def _version(asked: bool) -> None:

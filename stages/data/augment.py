@@ -25,6 +25,12 @@ def augment(images: torch.Tensor, settings: AugmentSettings, generator: torch.Ge
     Returns:
         Images of the same shape, float32 in [0, 1].
     """
+    if settings.strength != 1:
+        reaches = {
+            name: getattr(settings, name) * settings.strength
+            for name in ("scale", "brightness", "contrast", "saturation", "hue", "channel")
+        }
+        settings = settings.model_copy(update=reaches)
     images = _geometry(images, settings, generator)
     return _colour(images, settings, generator).clamp_(0, 1)
 

@@ -1,0 +1,96 @@
+"""`mtl tune`, `mtl tune report` and `mtl dashboard`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mtl.cli.run import AsJson, Runs, overrides
+
+__all__ = ["app", "dashboard"]
+
+app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
+
+
+@app.callback()
+def tune(
+    context: typer.Context,
+    trials: Annotated[int, typer.Option(help="Trials in all, by all workers.")] = 50,
+    stage: Annotated[str, typer.Option(help="Whose settings are searched: 2, 3 or chain (both).")] = "3",
+    search: Annotated[Path | None, typer.Option(help="YAML file with the search space.")] = None,
+    metric: Annotated[
+        str, typer.Option(help="What is tuned for; two, separated by a comma, give a Pareto front.")
+    ] = "macro_f1",
+    sampler: Annotated[str, typer.Option(help="tpe, cmaes, random, nsga2 or gp.")] = "tpe",
+    pruner: Annotated[str, typer.Option(help="median, hyperband, halving or none.")] = "median",
+    folds: Annotated[
+        int, typer.Option(help="Grouped folds inside the training part; 1 for an inner hold-out.")
+    ] = 3,
+    storage: Annotated[
+        str | None, typer.Option(help="Database URL, or a journal file ending in .log.")
+    ] = None,
+    study: Annotated[str | None, typer.Option(help="Name of the study's folder.")] = None,
+    join: Annotated[Path | None, typer.Option(help="Folder of a study to add this worker to.")] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Run the best configuration, and score it on the test part.")
+    ] = False,
+    config: Annotated[str, typer.Option(help="YAML file, or a name that `mtl configs` lists.")] = "default",
+    runs: Runs = Path("runs"),
+    backbone: Annotated[str | None, typer.Option(help="Any timm model.")] = None,
+    weights: Annotated[str | None, typer.Option(help="auto, none, or a weight file.")] = None,
+    single_cell: Annotated[str | None, typer.Option(help="Data of stage 2 as NAME:FOLDER.")] = None,
+    multi_cell: Annotated[str | None, typer.Option(help="Data of stage 3 as NAME:FOLDER.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of every learning stage.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side in px that images are resized to.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of splits, training and sampler.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="Any key, such as multi_cell.train.epochs=10.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search for better settings with Optuna, inside the training part alone.
+
+    Stop it with Ctrl-C; the same command goes on where it stopped. `--join` adds workers, on this machine or others.
+    """
+    if context.invoked_subcommand:
+        return
+    from mtl.tune.command import join_study, start_study
+
+    if join is not None:
+        result = join_study(join, apply, runs)
+    else:
+        given = overrides(
+            backbone=backbone, weights=weights, single_cell=single_cell, multi_cell=multi_cell, epochs=epochs,
+            image_size=image_size, seed=seed,
+        )  # fmt: skip
+        result = start_study(
+            config, given, sets or (), runs, study, apply=apply, stage=stage, trials=trials, folds=folds,
+            metrics=tuple(part.strip() for part in metric.split(",") if part.strip()), sampler=sampler, pruner=pruner,
+            storage=storage, search=search,
+        )  # fmt: skip
+    typer.echo(json.dumps(result.to_json(), indent=1) if as_json else result.to_text())
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, as `mtl tune` printed it.")],
+) -> None:
+    """Write the report of a study: history, importances, parallel coordinates, slice, timeline, Pareto front."""
+    from mtl.tune.command import report_study
+
+    typer.echo(report_study(folder).to_text())
+
+
+def dashboard(
+    study: Annotated[Path | None, typer.Argument(help="Folder of a study; the newest if not given.")] = None,
+    runs: Runs = Path("runs"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
+) -> None:
+    """Watch a study in the browser with optuna-dashboard (extra `[dashboard]`)."""
+    from mtl.tune.dashboard import serve
+
+    serve(study, runs, host, port, typer.echo)

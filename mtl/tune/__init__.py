@@ -1,0 +1,1 @@
+"""Optuna studies over the configuration of a chain, inside the training part alone."""

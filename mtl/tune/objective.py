@@ -1,0 +1,183 @@
+"""One trial: a chain with other settings, scored on grouped folds inside the training part."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mtl.chain import prepare
+from mtl.config import Experiment
+from mtl.learner import Learner, feature_bank, imagenet_stage, network_after
+from mtl.progress import Steps
+from mtl.runs import RunFolder
+from stages.data import splits
+from stages.data.assemble import Assembled, make_split, make_task
+from stages.data.chains import Learned, split_chain, tie_stages
+from stages.data.splits import Part, Split
+from stages.metrics import evaluate
+from stages.training import predict, train_stage
+
+__all__ = ["METRICS", "Inner", "inner_splits", "run_trial"]
+
+METRICS: Mapping[str, Literal["maximize", "minimize"]] = {
+    "macro_f1": "maximize",
+    "accuracy": "maximize",
+    "balanced_accuracy": "maximize",
+    "macro_auroc": "maximize",
+    "ece": "minimize",
+    "milliseconds": "minimize",
+}
+"""What can be tuned for: scores of the inner validation part, and inference time an image."""
+
+Report = Callable[[int, float], None]
+
+_SEEN = {"accuracy": "validation_accuracy"} | dict.fromkeys(
+    ("macro_f1", "balanced_accuracy", "macro_auroc"), "validation_macro_f1"
+)
+"""What a validation shows of a metric, for pruning; nothing for the others, which are then never pruned."""
+
+
+@dataclass(frozen=True)
+class Inner:
+    """The data of a study: assembled once, and split inside the training part.
+
+    Attributes:
+        data: By stage number.
+        folds: Split of every stage, a fold each; the test part of the last stage is what a trial is scored on.
+    """
+
+    data: Mapping[int, Assembled]
+    folds: tuple[Mapping[int, Split], ...]
+
+
+def inner_splits(experiment: Experiment, run: RunFolder, folds: int, steps: Steps) -> Inner:
+    """Read and split the data; what the experiment tests on is left out before any fold is dealt.
+
+    Args:
+        experiment: The chain in question.
+        run: Gets the lists of the outer split.
+        folds: Inner folds, 2 or more; 1 for a single inner hold-out of a quarter.
+        steps: Told about progress.
+
+    Raises:
+        DataError: If data cannot be read or split.
+    """
+    data, outer = prepare(experiment, run, steps, Learned())
+    target = max(data)
+    kept = {}
+    for number, stage in data.items():
+        parts = outer[number].part_of()
+        kept[number] = [
+            sample for sample in stage.samples if parts.get(sample.name) in ("train", "validation")
+        ]
+    tied = tie_stages(kept)
+
+    def make(number: int, forced: Mapping[str, Part] | None, fold: int) -> Split:
+        settings = experiment.stage(number).split
+        if settings.method in ("official", "files", "kfold"):
+            settings = settings.model_copy(update={"method": "grouped"})
+        if number == target:
+            share = 1 / folds if folds > 1 else 0.25
+            update: dict[str, Any] = {"test": share, "validation": 0.0, "offset": fold / max(folds, 1)}
+            if folds > 1 and settings.method == "grouped":
+                update |= {"method": "kfold", "folds": folds, "fold": fold}
+            settings = settings.model_copy(update=update)
+        return make_split(tied[number], settings, experiment.seed, data[number].unit, forced, "")
+
+    found = []
+    for fold in range(max(folds, 1)):
+        chosen = split_chain(tied, target, partial(make, fold=fold))
+        splits.check_split(chosen[target], tied[target])
+        found.append(chosen)
+    return Inner(data, tuple(found))
+
+
+def run_trial(
+    experiment: Experiment,
+    inner: Inner,
+    run: RunFolder,
+    number: int,
+    metrics: tuple[str, ...],
+    report: Report,
+    steps: Steps,
+) -> tuple[tuple[float, ...], float]:
+    """Train and score one trial.
+
+    Args:
+        experiment: With the trial's values.
+        inner: Data and inner folds.
+        run: Of the study; stages before the last are kept there and reused where nothing in them changed.
+        number: Of the trial.
+        metrics: What is returned, of `METRICS`.
+        report: Called with (step, score) after every validation; may raise to prune.
+        steps: Told about progress.
+
+    Returns:
+        Every metric, mean over the folds; and the seconds that training and prediction took.
+    """
+    folder = run.path / "trials" / str(number)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        found = [
+            _run_fold(experiment, inner, run, folder, fold, metrics, report, steps)
+            for fold in range(len(inner.folds))
+        ]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    values = tuple(float(np.mean([scores[metric] for scores, _ in found])) for metric in metrics)
+    return values, sum(seconds for _, seconds in found)
+
+
+def _run_fold(
+    experiment: Experiment,
+    inner: Inner,
+    run: RunFolder,
+    folder: Path,
+    fold: int,
+    metrics: tuple[str, ...],
+    report: Report,
+    steps: Steps,
+) -> tuple[dict[str, float], float]:
+    *before, last = experiment.stages
+    parent = imagenet_stage(experiment, run, steps, experiment.weights)
+    learner = Learner(experiment, run, steps)
+    begun = time.perf_counter()
+    for stage in before:
+        if stage in inner.data:
+            parent = learner.learn(
+                stage, experiment.stage(stage), inner.data[stage], inner.folds[fold][stage], parent
+            )
+    learned = time.perf_counter() - begun
+    settings, data, split = experiment.stage(last), inner.data[last], inner.folds[fold][last]
+    # Here the inner test part is what validates: it picks the epoch and scores the trial.
+    task = make_task(data, replace(split, validation=split.test, test=()), settings)
+    network, _ = network_after(parent, settings, task.classes, experiment)
+    history: list[float] = []
+
+    def watch(epoch: int, scores: Mapping[str, float]) -> None:
+        if metrics[0] not in _SEEN:
+            return
+        history.append(scores[_SEEN[metrics[0]]])
+        report(fold * settings.train.epochs + epoch, max(history))
+
+    trained = train_stage(
+        network, task, settings, folder, experiment.seed, experiment.hardware,
+        lambda done, total, text: steps.step(f"stage {last}", done, total, text),
+        feature_bank(parent.record(), settings, data), watch,
+    )  # fmt: skip
+    for name in ("last.ckpt", "weights.safetensors"):
+        (folder / name).unlink(missing_ok=True)
+    started = time.perf_counter()
+    votes = predict(trained.network, task.part("validation"))
+    seconds = time.perf_counter() - started
+    rows = task.rows["validation"]
+    headline = evaluate(task.labels[rows], votes, None, task.classes, resamples=1).headline
+    scores = {name: headline[name].value for name in metrics if name in headline}
+    return scores | {"milliseconds": 1000 * seconds / len(rows)}, learned + trained.seconds + seconds
