@@ -87,9 +87,22 @@ def _results(
         from mtl.benchmark.cell import run_cell
 
         for cell in cells:
-            yield cell, run_cell(folder, cell, design, experiment, reporter)
+            yield cell, run_cell(folder, cell, design, experiment, _Within(reporter, cell.name))
         return
     yield from run_in_workers(folder, cells, design, experiment, workers, reporter)
+
+
+class _Within:
+    """Show the steps of one cell after the other on one bar."""
+
+    def __init__(self, reporter: Reporter, cell: str) -> None:
+        self.reporter = reporter
+        self.cell = cell
+
+    def step(self, name: str, done: int, total: int, text: str = "") -> None:
+        """Tell of a step; the last one of a thing is not the end of the bar."""
+        at = min(done, total - 1) if total > 1 else 0
+        self.reporter.step("cell", at, max(total, 1), f"{self.cell}: {name}  {text}")
 
 
 def _line(cell: Cell, result: dict[str, Any], design: Design, metric: str) -> str:

@@ -78,6 +78,13 @@ class Plan:
     storage: str | None
     space: Space
 
+    @property
+    def directions(self) -> list[str]:
+        """`maximize` or `minimize` for every metric."""
+        from mtl.tune.objective import METRICS
+
+        return [METRICS[metric] for metric in self.metrics]
+
     def check(self) -> None:
         """Refuse what cannot be run.
 
@@ -169,7 +176,7 @@ def open_study(folder: Path, plan: Plan) -> optuna.Study:
             pruner=PRUNERS[plan.pruner]() if len(plan.metrics) == 1 else optuna.pruners.NopPruner(),
         )  # fmt: skip
         study.sampler = SAMPLERS[plan.sampler](seed + len(study.get_trials(deepcopy=False)))
-    study.set_metric_names(list(plan.metrics)) if len(plan.metrics) > 1 else None
+        study.set_metric_names([metric.replace("_", " ") for metric in plan.metrics])
     return study
 
 
