@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import warnings
@@ -17,7 +18,7 @@ from mtl.errors import ConfigError
 __all__ = ["BEAT", "beating", "free_stuck_trials", "open_storage", "storage_text"]
 
 BEAT = "beat"
-GRACE = 300.0
+GRACE = float(os.environ.get("MTL_TUNE_GRACE", "300"))
 """Seconds after its worker's last sign of life in which a running trial counts as stuck."""
 _RETRIES = 2
 _EVERY = 15.0

@@ -1,0 +1,157 @@
+"""Measure a segmentation network on real images: Dice on Zheng's two sets, boxes of white cells on BCCD, and time.
+
+    MTL_REALDATA=../shared/data python benchmarks/segmentation_real.py [--weights FILE] [--flips] [--every 1] [--card]
+
+Real images are measured on only. On Zheng's images of one cell the main cell counts, as in their masks.
+"""
+
+import argparse
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import torch
+
+from segmentation.cells import find_cells, keep_cells, main_cell
+from segmentation.crops import read_image
+from segmentation.masks import cell_of, nucleus_of, read_mask
+from segmentation.networks import SegmentationNetwork
+from segmentation.predict import PredictSettings, Segmenter
+from segmentation.tiles import TileSettings, supports_bf16, tiled_probabilities
+from segmentation.weights import SHIPPED, ModelCard, load_network, read_card, write_card
+
+Box = tuple[int, int, int, int]
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    total = int(one.sum() + other.sum())
+    return 2 * int((one & other).sum()) / total if total else 1.0
+
+
+def zheng(segmenter: Segmenter, folder: Path, every: int) -> dict[str, float]:
+    nuclei, wholes = [], []
+    for path in sorted(folder.glob("*.bmp"))[::every]:
+        image = read_image(path)
+        truth = read_mask(path.with_suffix(".png"), encoding="zheng", snap=True, shape=image.shape[:2])
+        labels = segmenter.labels(image)
+        cells = find_cells(labels, settings=segmenter.settings.cells)
+        main = main_cell(cells)
+        labels = keep_cells(labels, cells, [main] if main else [])
+        nuclei.append(dice(nucleus_of(labels), nucleus_of(truth)))
+        wholes.append(dice(cell_of(labels), cell_of(truth)))
+    return {
+        "images": len(nuclei),
+        "nucleus_dice": round(float(np.mean(nuclei)), 4),
+        "nucleus_dice_median": round(float(np.median(nuclei)), 4),
+        "cell_dice": round(float(np.mean(wholes)), 4),
+        "cell_dice_median": round(float(np.median(wholes)), 4),
+    }
+
+
+def overlap(one: Box, other: Box) -> float:
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0) * max(height, 0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return shared / (sum(areas) - shared)
+
+
+def boxes(annotation: Path) -> list[Box]:
+    found = []
+    for item in ElementTree.parse(annotation).getroot().iter("object"):  # noqa: S314 - our own copy of the data
+        if item.findtext("name") == "WBC":
+            x0, y0, x1, y1 = (
+                int(item.findtext(f"bndbox/{name}") or 0) for name in ("xmin", "ymin", "xmax", "ymax")
+            )
+            found.append((x0, y0, x1, y1))
+    return found
+
+
+def bccd(segmenter: Segmenter, folder: Path, every: int) -> dict[str, float]:
+    hits = missed = false = images = 0
+    for annotation in sorted((folder / "Annotations").glob("*.xml"))[::every]:
+        image = folder / "JPEGImages" / annotation.with_suffix(".jpg").name
+        if not image.exists():
+            continue
+        images += 1
+        left = [cell.box for cell in segmenter.cells(read_image(image)).cells]
+        for truth in boxes(annotation):
+            best = max(left, key=lambda box: overlap(box, truth), default=None)
+            if best is not None and overlap(best, truth) >= 0.5:
+                left.remove(best)
+                hits += 1
+            else:
+                missed += 1
+        false += len(left)
+    return {
+        "images": images,
+        "boxes": hits + missed,
+        "recall": round(hits / max(hits + missed, 1), 4),
+        "precision": round(hits / max(hits + false, 1), 4),
+    }
+
+
+def speed(network: SegmentationNetwork, repeats: int) -> dict[str, float]:
+    """Tiled inference against the bare network on the same tiles, at 2592 x 1944."""
+    image = np.random.default_rng(0).integers(0, 256, (1944, 2592, 3), np.uint8)
+    settings = TileSettings()
+    tiles: list[torch.Tensor] = []
+    hook = network.register_forward_pre_hook(lambda _, given: tiles.append(given[0].clone()))
+    tiled_probabilities(network, image, settings)
+    hook.remove()
+
+    def bare() -> None:
+        bf16 = supports_bf16(torch.device("cpu"))
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            for batch in tiles:
+                network(batch)
+
+    torch.set_num_threads(1)
+    times: dict[str, list[float]] = {"tiled": [], "bare": []}
+    for _ in range(repeats + 1):
+        # In turn, and in time of the processor: a busy machine slows both alike and counts for neither.
+        for name, task in (("tiled", lambda: tiled_probabilities(network, image, settings)), ("bare", bare)):
+            started = time.process_time()
+            task()
+            times[name].append(time.process_time() - started)
+    whole, alone = (float(np.median(found[1:])) for found in times.values())
+    return {"tiled_cpu_s": round(whole, 2), "bare_cpu_s": round(alone, 2), "ratio": round(whole / alone, 3)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("MTL_REALDATA", "../shared/data")))
+    parser.add_argument("--weights", type=Path, default=SHIPPED)
+    parser.add_argument("--flips", action="store_true", help="average over four mirror images")
+    parser.add_argument("--every", type=int, default=1, help="measure every n-th image alone")
+    parser.add_argument("--speed", type=int, default=0, metavar="N", help="also time tiles, median of N")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--card", action="store_true", help="write the scores into the card of the weights")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    network = load_network(given.weights)
+    segmenter = Segmenter(network, PredictSettings(tiles=TileSettings(flips=given.flips)))
+    scores: dict[str, dict[str, float]] = {}
+    for name, measure in (
+        ("wbc Dataset 1", lambda: zheng(segmenter, given.data / "wbc" / "Dataset 1", given.every)),
+        ("wbc Dataset 2", lambda: zheng(segmenter, given.data / "wbc" / "Dataset 2", given.every)),
+        ("bccd", lambda: bccd(segmenter, given.data / "bccd" / "BCCD", given.every)),
+        ("speed 2592x1944", lambda: speed(network, given.speed) if given.speed else {}),
+    ):
+        started = time.time()
+        scores[name] = measure()
+        print(f"{name}: {json.dumps(scores[name])} ({time.time() - started:.0f} s)", flush=True)
+    if given.card:
+        kept = {name: found for name, found in scores.items() if found}
+        card: ModelCard = read_card(given.weights)
+        write_card(replace(card, scores={**card.scores, **kept}), given.weights)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""From labels to white cells: touching ones are split, and each is measured and can be cut out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.feature import peak_local_max
+from skimage.measure import regionprops
+from skimage.segmentation import watershed
+
+from segmentation.errors import ParameterError
+from segmentation.masks import NUCLEUS, Labels
+
+__all__ = [
+    "Cell",
+    "CellSettings",
+    "Cells",
+    "crop_cell",
+    "find_cells",
+    "keep_cells",
+    "main_cell",
+    "typical_area",
+]
+
+Instances = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class CellSettings:
+    """What counts as a cell.
+
+    Attributes:
+        min_area: Smallest cell in pixels.
+        min_share: Smallest cell in parts of the typical area: that of the cell in which the median pixel of all cells lies.
+            Platelets and debris are smaller, and many as they may be they hold few pixels.
+        min_nucleus: Smallest part of a cell that is nucleus; a red cell mistaken for cytoplasm has none.
+        neck: Two parts are two cells where the mask between them is narrower than this part of the smaller one's width.
+    """
+
+    min_area: int = 60
+    min_share: float = 0.12
+    min_nucleus: float = 0.08
+    neck: float = 0.75
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One white cell.
+
+    Attributes:
+        instance: Its value in `Cells.instances`, from 1.
+        centroid: (x, y) in pixels.
+        box: (x0, y0, x1, y1) in pixels, x1 and y1 excluded.
+        area: Pixels of nucleus and cytoplasm.
+        nucleus_area: Pixels of nucleus.
+        nucleus_to_cytoplasm: Nucleus over cytoplasm; None where no cytoplasm is seen.
+        eccentricity: Of the ellipse of equal moments: 0 a circle, towards 1 a line.
+        solidity: Area over the area of the convex hull.
+        touches_border: Whether the image cuts it, so that its shape is not whole.
+        mean_colour: Mean (red, green, blue), 0 to 255; None without an image.
+    """
+
+    instance: int
+    centroid: tuple[float, float]
+    box: tuple[int, int, int, int]
+    area: int
+    nucleus_area: int
+    nucleus_to_cytoplasm: float | None
+    eccentricity: float
+    solidity: float
+    touches_border: bool
+    mean_colour: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True)
+class Cells:
+    """All white cells of an image.
+
+    Attributes:
+        instances: (H, W) int32, 0 background, else `Cell.instance`.
+        cells: In the order of their instances, from top to bottom.
+    """
+
+    instances: Instances
+    cells: tuple[Cell, ...]
+
+
+def find_cells(
+    labels: Labels, image: npt.NDArray[np.uint8] | None = None, settings: CellSettings | None = None
+) -> Cells:
+    """Split the labels into cells and measure each.
+
+    Args:
+        labels: (H, W) uint8: 0 background, 1 cytoplasm, 2 nucleus.
+        image: (H, W, 3) uint8 RGB, for the mean colours.
+        settings: What counts as a cell; None takes the defaults.
+
+    Returns:
+        The cells.
+
+    Raises:
+        ParameterError: If image and labels differ in size.
+    """
+    if image is not None and image.shape[:2] != labels.shape:
+        raise ParameterError(
+            f"Expected `image` to be {labels.shape} as `labels` are, but got {image.shape[:2]}; do pair them anew"
+        )
+    settings = settings or CellSettings()
+    nucleus = labels == NUCLEUS
+    instances = _split(ndimage.binary_fill_holes(labels > 0), settings.neck)
+    instances = _cleared(instances, nucleus, settings)
+    regions: list[Any] = regionprops(instances)  # type: ignore[no-untyped-call]
+    return Cells(instances, tuple(_measure(region, nucleus, image) for region in regions))
+
+
+def _split(mask: npt.NDArray[np.bool_], neck: float) -> Instances:
+    if not mask.any():
+        return np.zeros(mask.shape, np.int32)
+    # A cell that the border cuts is as wide outside as inside: a zero frame would pinch it.
+    padded = np.pad(mask, 1, mode="edge").astype(np.uint8)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    distance = cv2.GaussianBlur(distance, (0, 0), max(0.04 * float(distance.max()), 0.5))
+    parts, _ = ndimage.label(mask)
+    peaks = peak_local_max(distance, min_distance=2, labels=parts, exclude_border=False)  # type: ignore[no-untyped-call]
+    markers = np.zeros(mask.shape, np.int32)
+    markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
+    basins = np.asarray(watershed(-distance, markers, mask=mask), np.int32)  # type: ignore[no-untyped-call]
+    return _merged(basins, distance, neck)
+
+
+def _merged(basins: Instances, distance: npt.NDArray[Any], neck: float) -> Instances:
+    # Join neighbours from the widest neck down, while the neck is wide against the smaller of the two.
+    count = int(basins.max())
+    heights = ndimage.maximum(distance, basins, np.arange(count + 1))
+    necks: dict[tuple[int, int], float] = {}
+    for axis in (0, 1):
+        one, other = (basins[:-1], basins[1:]) if axis == 0 else (basins[:, :-1], basins[:, 1:])
+        far, near = (distance[:-1], distance[1:]) if axis == 0 else (distance[:, :-1], distance[:, 1:])
+        meet = (one != other) & (one > 0) & (other > 0)
+        low, high = np.minimum(one[meet], other[meet]), np.maximum(one[meet], other[meet])
+        for a, b, width in zip(
+            low.tolist(), high.tolist(), np.minimum(far[meet], near[meet]).tolist(), strict=True
+        ):
+            necks[a, b] = max(necks.get((a, b), 0.0), width)
+    root = list(range(count + 1))
+
+    def find(part: int) -> int:
+        while root[part] != part:
+            part = root[part]
+        return part
+
+    for (a, b), width in sorted(necks.items(), key=lambda item: -item[1]):
+        first, second = find(a), find(b)
+        if first != second and width >= neck * min(heights[first], heights[second]):
+            keep, lose = (first, second) if heights[first] >= heights[second] else (second, first)
+            root[lose] = keep
+    return np.asarray([find(part) for part in range(count + 1)], np.int32)[basins]
+
+
+def _cleared(instances: Instances, nucleus: npt.NDArray[np.bool_], settings: CellSettings) -> Instances:
+    areas = np.bincount(instances.ravel())
+    areas[0] = 0
+    nuclei = np.bincount(instances[nucleus], minlength=len(areas))
+    keep = (areas >= settings.min_area) & (nuclei >= settings.min_nucleus * areas)
+    if keep.any():
+        keep &= areas >= settings.min_share * typical_area(areas[keep])
+    renumbered = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+    return renumbered[instances]
+
+
+def typical_area(areas: npt.ArrayLike) -> float:
+    """Return the area of the cell that the median pixel of all cells lies in, of areas (N,) in pixels."""
+    ordered = np.sort(np.asarray(areas, np.float64))
+    return float(ordered[np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)])
+
+
+def _measure(region: Any, nucleus: npt.NDArray[np.bool_], image: npt.NDArray[np.uint8] | None) -> Cell:
+    top, left, bottom, right = (int(edge) for edge in region.bbox)
+    place = (slice(top, bottom), slice(left, right))
+    inside = region.image
+    area, nucleus_area = int(region.area), int((nucleus[place] & inside).sum())
+    colour: tuple[float, float, float] | None = None
+    if image is not None:
+        red, green, blue = image[place][inside].mean(axis=0).tolist()
+        colour = (red, green, blue)
+    return Cell(
+        instance=int(region.label),
+        centroid=(float(region.centroid[1]), float(region.centroid[0])),
+        box=(left, top, right, bottom),
+        area=area,
+        nucleus_area=nucleus_area,
+        nucleus_to_cytoplasm=nucleus_area / (area - nucleus_area) if area > nucleus_area else None,
+        eccentricity=float(region.eccentricity),
+        solidity=float(region.solidity),
+        touches_border=top == 0 or left == 0 or bottom == nucleus.shape[0] or right == nucleus.shape[1],
+        mean_colour=colour,
+    )
+
+
+def main_cell(cells: Cells) -> Cell | None:
+    """Return the cell that an image of one cell is of: large and near the middle; None where there is none."""
+    height, width = cells.instances.shape
+
+    def weight(cell: Cell) -> float:
+        off = np.hypot(cell.centroid[0] / width - 0.5, cell.centroid[1] / height - 0.5)
+        return float(cell.area * np.exp(-((off / 0.25) ** 2)))
+
+    return max(cells.cells, key=weight, default=None)
+
+
+def keep_cells(labels: Labels, cells: Cells, kept: Sequence[Cell]) -> Labels:
+    """Return labels (H, W) uint8 with everything but the given cells set to background."""
+    inside = np.isin(cells.instances, [cell.instance for cell in kept])
+    return np.where(inside, labels, 0).astype(np.uint8)
+
+
+def crop_cell(
+    image: npt.NDArray[np.uint8],
+    cells: Cells,
+    cell: Cell,
+    *,
+    size: int | None = None,
+    margin: float = 0.1,
+    black: bool = False,
+) -> npt.NDArray[np.uint8]:
+    """Cut one cell out of its image.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        cells: Where `cell` is from.
+        cell: The cell.
+        size: Height and width of the crop; None takes the longer side of the box and a margin.
+        margin: Margin on each side, in parts of the longer side of the box.
+        black: Whether everything but the cell becomes black; else only what lies outside the image.
+
+    Returns:
+        (S, S, 3) uint8 RGB, centred on the box.
+    """
+    x0, y0, x1, y1 = cell.box
+    side = size or round(max(x1 - x0, y1 - y0) * (1 + 2 * margin))
+    left, top = (x0 + x1 - side) // 2, (y0 + y1 - side) // 2
+    crop = np.zeros((side, side, 3), np.uint8)
+    height, width = image.shape[:2]
+    rows = slice(max(top, 0), min(top + side, height))
+    columns = slice(max(left, 0), min(left + side, width))
+    seen = image[rows, columns]
+    if black:
+        seen = np.where((cells.instances[rows, columns] == cell.instance)[..., None], seen, 0).astype(
+            np.uint8
+        )
+    crop[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = seen
+    return crop

@@ -1,0 +1,223 @@
+"""Masks are read and checked once, here; everything else sees labels 0 background, 1 cytoplasm, 2 nucleus.
+
+Files come in one of the encodings of `ENCODINGS`. A value that an encoding does not know is an error that names it:
+anti-aliased edges and strays are rounded to the nearest level only where the caller says `snap=True`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from segmentation.errors import MaskError
+
+__all__ = [
+    "BACKGROUND",
+    "CYTOPLASM",
+    "ENCODINGS",
+    "NUCLEUS",
+    "Encoding",
+    "Labels",
+    "Mask",
+    "cell_of",
+    "decode_mask",
+    "encode_mask",
+    "nucleus_of",
+    "read_mask",
+]
+
+Labels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Encoding = Literal["auto", "labels", "binary", "zheng", "bccd"]
+
+BACKGROUND: Final = 0
+CYTOPLASM: Final = 1
+NUCLEUS: Final = 2
+
+ENCODINGS: Mapping[str, Mapping[int, int]] = MappingProxyType(
+    {
+        "labels": {0: BACKGROUND, 1: CYTOPLASM, 2: NUCLEUS},
+        "binary": {0: BACKGROUND, 255: NUCLEUS},
+        "zheng": {0: BACKGROUND, 128: CYTOPLASM, 255: NUCLEUS},
+        "bccd": {0: BACKGROUND, 155: CYTOPLASM, 255: NUCLEUS},
+    }
+)
+"""What values in a file mean; `binary` takes its foreground label from the caller."""
+
+
+def read_mask(
+    path: Path | str,
+    *,
+    encoding: Encoding = "auto",
+    snap: bool = False,
+    foreground: int = NUCLEUS,
+    shape: tuple[int, int] | None = None,
+) -> Labels:
+    """Read a mask file and return its labels.
+
+    Args:
+        path: An image file: grey, black and white, palette (its indices are the values) or RGB with equal channels.
+        encoding: See `decode_mask`.
+        snap: See `decode_mask`.
+        foreground: See `decode_mask`.
+        shape: Height and width of the image that the mask belongs to; None does not check.
+
+    Returns:
+        Labels, (H, W) uint8.
+
+    Raises:
+        MaskError: The file is no image, or see `decode_mask`.
+    """
+    try:
+        with Image.open(path) as file:
+            values = np.asarray(file)
+    except (OSError, SyntaxError) as error:
+        raise MaskError(
+            f"Expected `path` to be a mask image, but got {path} ({error}); give a PNG, BMP or TIFF file."
+        ) from error
+    try:
+        return decode_mask(values, encoding=encoding, snap=snap, foreground=foreground, shape=shape)
+    except MaskError as error:
+        raise MaskError(f"{path}: {error}") from None
+
+
+def decode_mask(
+    values: npt.NDArray[Any],
+    *,
+    encoding: Encoding = "auto",
+    snap: bool = False,
+    foreground: int = NUCLEUS,
+    shape: tuple[int, int] | None = None,
+) -> Labels:
+    """Turn the values of a mask into labels.
+
+    Args:
+        values: Whole numbers or booleans, (H, W), or (H, W, C) whose first three channels are equal.
+        encoding: A key of `ENCODINGS`; `auto` takes the first that knows all values and, with `snap`, the one that knows
+            most pixels. A mask of 0 and 255 alone means the same in every encoding as long as `foreground` is 2.
+        snap: Round values that the encoding does not know to its nearest level (the lower of two equally near).
+        foreground: The label that 255 has in a `binary` mask, and True in a boolean one: 1 (a cell) or 2 (a nucleus).
+        shape: Height and width of the image that the mask belongs to; None does not check.
+
+    Returns:
+        Labels, (H, W) uint8: 0 background, 1 cytoplasm, 2 nucleus.
+
+    Raises:
+        MaskError: A wrong shape, a value that the encoding does not know, or an encoding that does not exist.
+    """
+    if foreground not in (CYTOPLASM, NUCLEUS):
+        raise MaskError(
+            f"Expected `foreground` to be 1 (cell) or 2 (nucleus), but got {foreground!r}; say which of them 255 is."
+        )
+    if encoding != "auto" and encoding not in ENCODINGS:
+        raise MaskError(
+            f"Expected `encoding` to be one of auto, {', '.join(ENCODINGS)}, but got {encoding!r}; choose one of them."
+        )
+    flat = _one_channel(np.asarray(values))
+    if shape is not None and flat.shape != tuple(shape):
+        raise MaskError(
+            f"Expected `mask` to be as large as its image, {shape[0]} x {shape[1]} (height x width), "
+            f"but got {flat.shape[0]} x {flat.shape[1]}; pair every image with its own mask and do not resize one alone."
+        )
+    if flat.dtype == np.bool_:
+        return np.where(flat, foreground, BACKGROUND).astype(np.uint8)
+    found, where, counts = np.unique(flat, return_inverse=True, return_counts=True)
+    levels = _levels(found, counts, encoding, snap=snap)
+    keys = np.array(sorted(levels))
+    if snap:
+        nearest = np.abs(found[:, None].astype(np.float64) - keys).argmin(axis=1)
+        meant = [levels[int(keys[index])] for index in nearest]
+    else:
+        meant = [levels[int(value)] for value in found]
+    if 255 in levels and len(levels) == 2:
+        meant = [foreground if label else BACKGROUND for label in meant]
+    return np.array(meant, np.uint8)[where].reshape(flat.shape)
+
+
+def _one_channel(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return (H, W) of a mask with or without channels, or say why not."""
+    if values.ndim == 3 and values.shape[2] in (1, 3, 4):
+        colours = values[..., :3]
+        if not np.all(colours == colours[..., :1]):
+            raise MaskError(
+                f"Expected `mask` to be grey, but got colours (shape {values.shape}); "
+                "give the mask rather than the image, with one value a class."
+            )
+        values = colours[..., 0]
+    if values.ndim != 2 or values.size == 0:
+        raise MaskError(f"Expected `mask` to have shape (H, W), but got {values.shape}; give one mask.")
+    if values.dtype != np.bool_ and not np.issubdtype(values.dtype, np.integer):
+        if not np.array_equal(values, np.round(values)):
+            raise MaskError(
+                f"Expected `mask` to hold whole numbers, but got {values.dtype} with fractions; threshold it first."
+            )
+        values = values.astype(np.int64)
+    return values
+
+
+def _levels(
+    found: npt.NDArray[Any], counts: npt.NDArray[Any], encoding: str, *, snap: bool
+) -> Mapping[int, int]:
+    """Return the encoding that fits the values found, or say which do not fit."""
+    present = {int(value) for value in found}
+    if encoding == "auto":
+        for levels in ENCODINGS.values():
+            if present <= levels.keys():
+                return levels
+        if snap:
+            known = {
+                name: int(counts[np.isin(found, list(levels))].sum()) for name, levels in ENCODINGS.items()
+            }
+            return ENCODINGS[max(known, key=lambda name: known[name])]
+        expected = " or ".join("/".join(map(str, levels)) for levels in ENCODINGS.values())
+        strays = sorted(present - ENCODINGS["zheng"].keys() - ENCODINGS["bccd"].keys()) or sorted(present)
+    else:
+        levels = ENCODINGS[encoding]
+        strays = sorted(present - levels.keys())
+        if not strays or snap:
+            return levels
+        expected = "/".join(map(str, levels))
+    shown = ", ".join(map(str, strays[:8])) + (f" and {len(strays) - 8} more" if len(strays) > 8 else "")
+    pixels = int(counts[np.isin(found, strays)].sum())
+    raise MaskError(
+        f"Expected `mask` to hold the values {expected}, but got {shown} ({pixels} pixels); "
+        "name its encoding, or say that values are to be rounded to the nearest (snap=True) if its edges are anti-aliased."
+    )
+
+
+def encode_mask(labels: Labels, encoding: Encoding = "zheng") -> Labels:
+    """Return labels as the values of an encoding, ready to be written as a grey PNG.
+
+    Args:
+        labels: (H, W), values 0, 1, 2.
+        encoding: A key of `ENCODINGS`; in `binary` every cell pixel is 255.
+
+    Returns:
+        Values, (H, W) uint8.
+    """
+    checked = decode_mask(labels, encoding="labels")
+    if encoding == "binary":
+        return np.where(checked > 0, 255, 0).astype(np.uint8)
+    if encoding not in ENCODINGS:
+        raise MaskError(
+            f"Expected `encoding` to be one of {', '.join(ENCODINGS)}, but got {encoding!r}; choose one of them."
+        )
+    return np.array(sorted(ENCODINGS[encoding]), np.uint8)[checked]
+
+
+def nucleus_of(labels: Labels) -> Mask:
+    """Return where the nucleus is, (H, W) bool."""
+    mask: Mask = labels == NUCLEUS
+    return mask
+
+
+def cell_of(labels: Labels) -> Mask:
+    """Return where the whole cell is (cytoplasm or nucleus), (H, W) bool."""
+    mask: Mask = labels != BACKGROUND
+    return mask

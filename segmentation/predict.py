@@ -1,0 +1,128 @@
+"""From an image to labels and cells: white balance, a scale at which cells look as in training, tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segmentation.cells import Cells, CellSettings, find_cells, typical_area
+from segmentation.errors import ParameterError
+from segmentation.light import background_gains, check_image
+from segmentation.masks import Labels
+from segmentation.networks import SegmentationNetwork
+from segmentation.tiles import TileSettings, tiled_probabilities
+
+__all__ = ["PredictSettings", "Segmenter"]
+
+Image = npt.NDArray[np.uint8]
+_OVERVIEW = 144  # longest side of the first look
+_LOOKS = 4
+_SCALES = (0.05, 3.0)
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """How an image is segmented.
+
+    Attributes:
+        cell_size: Diameter in pixels at which the network sees cells best.
+        scale: Magnification before the network; None finds it from the cells of a first look.
+        tiles: How the image is cut.
+        cells: What counts as a cell.
+    """
+
+    cell_size: float = 60.0
+    scale: float | None = None
+    tiles: TileSettings = field(default_factory=TileSettings)
+    cells: CellSettings = field(default_factory=CellSettings)
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and not _SCALES[0] <= self.scale <= _SCALES[1]:
+            raise ParameterError(
+                f"Expected `scale` to be {_SCALES[0]} to {_SCALES[1]}, but got {self.scale}; do choose a value in between"
+            )
+
+
+class Segmenter:
+    """A trained network and how to use it.
+
+    Args:
+        network: The network, on its device; it is put into evaluation mode.
+        settings: How images are segmented; None takes the defaults.
+    """
+
+    def __init__(self, network: SegmentationNetwork, settings: PredictSettings | None = None) -> None:
+        self.network = network.eval()
+        self.settings = settings or PredictSettings()
+
+    def probabilities(self, image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return (3, H, W) float32 probabilities of background, cytoplasm and nucleus of (H, W, 3) uint8 RGB."""
+        checked = check_image(image)
+        gains = background_gains(checked)
+        scale = self.settings.scale or self.estimate_scale(checked, gains)
+        return self._at_scale(checked, scale, gains, self.settings.tiles)
+
+    def labels(self, image: npt.NDArray[Any]) -> Labels:
+        """Return (H, W) uint8 labels: 0 background, 1 cytoplasm, 2 nucleus."""
+        return np.asarray(self.probabilities(image).argmax(axis=0), np.uint8)
+
+    def cells(self, image: npt.NDArray[Any]) -> Cells:
+        """Return the white cells of (H, W, 3) uint8 RGB."""
+        return find_cells(self.labels(image), check_image(image), self.settings.cells)
+
+    def estimate_scale(self, image: Image, gains: tuple[float, float, float] | None = None) -> float:
+        """Return the magnification that brings the image's cells to `PredictSettings.cell_size`.
+
+        The first look is at small size: seen too small a cell is still a blob, while seen too large its pale cytoplasm
+        is lost and lobes of its nucleus pass for cells. Further looks, at the scale that follows, correct the estimate.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            gains: Of the white balance; None measures them.
+        """
+        gains = gains or background_gains(image)
+        tiles = replace(self.settings.tiles, flips=False)
+        scale: float = min(1.0, _OVERVIEW / max(image.shape[:2]))
+        for _ in range(_LOOKS):
+            seen = self._at_scale(image, scale, gains, tiles, grow=False)
+            diameter = _diameter(np.asarray(seen.argmax(axis=0), np.uint8))
+            # Where nothing is found, cells may be too small to be seen yet.
+            change = self.settings.cell_size / diameter if diameter else 2.0
+            if diameter is None and scale >= 1:
+                break
+            scale = float(np.clip(scale * change, *_SCALES))
+            if diameter and 0.7 < change < 1.4:
+                break
+        return scale
+
+    def _at_scale(
+        self,
+        image: Image,
+        scale: float,
+        gains: tuple[float, float, float],
+        tiles: TileSettings,
+        grow: bool = True,
+    ) -> npt.NDArray[np.float32]:
+        height, width = image.shape[:2]
+        if 0.9 < scale < 1.1:
+            return tiled_probabilities(self.network, image, tiles, gains=gains)
+        size = max(round(width * scale), 8), max(round(height * scale), 8)
+        resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        found = tiled_probabilities(self.network, np.asarray(resized, np.uint8), tiles, gains=gains)
+        if not grow:
+            return found
+        planes = [cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in found]
+        return np.asarray(planes, np.float32)
+
+
+def _diameter(labels: Labels) -> float | None:
+    # Typical diameter in pixels: of the cell that a random pixel of a cell belongs to, so that debris does not count.
+    found = find_cells(labels, settings=CellSettings(min_area=30)).cells
+    whole = [cell for cell in found if not cell.touches_border] or list(found)
+    if not whole:
+        return None
+    return float(2 * np.sqrt(typical_area([cell.area for cell in whole]) / np.pi))

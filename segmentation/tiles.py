@@ -1,0 +1,175 @@
+"""Run a network over an image of any size in overlapping tiles, blended with raised cosines (Hann)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from segmentation.errors import ParameterError
+
+__all__ = ["TileSettings", "blend_window", "supports_bf16", "tile_starts", "tiled_probabilities"]
+
+_FLIPS: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
+
+
+@dataclass(frozen=True)
+class TileSettings:
+    """How an image is cut into tiles.
+
+    Attributes:
+        size: Height and width of a tile in pixels; a smaller image is one tile.
+        overlap: Pixels that neighbouring tiles share at least, less than half of `size`.
+        batch_size: Tiles that the network sees at once.
+        flips: Average over the four mirror images, at four times the work.
+        precision: `auto` takes bf16 where the processor is made for it, else fp32.
+    """
+
+    size: int = 512
+    overlap: int = 64
+    batch_size: int = 2
+    flips: bool = False
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.size < 16 or not 0 <= 2 * self.overlap < self.size or self.batch_size < 1:
+            raise ParameterError(
+                "Expected `size` to be 16 or more, `overlap` less than half of it and `batch_size` 1 or more, "
+                f"but got {self.size}, {self.overlap} and {self.batch_size}; do change them"
+            )
+
+
+def supports_bf16(device: torch.device) -> bool:
+    """Say whether a device computes bfloat16 faster than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    if device.type != "cpu":
+        return False
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)
+
+
+def tile_starts(length: int, size: int, overlap: int) -> list[int]:
+    """Return where tiles begin along one axis: evenly spread, the first at 0, the last ending at `length`.
+
+    Args:
+        length: Pixels of the image.
+        size: Pixels of a tile.
+        overlap: Pixels that neighbours share at least.
+    """
+    if length <= size:
+        return [0]
+    steps = -(-(length - size) // (size - overlap))
+    return [round(step * (length - size) / steps) for step in range(steps + 1)]
+
+
+def blend_window(size: int, overlap: int, first: bool, last: bool) -> npt.NDArray[np.float32]:
+    """Return the weights of a tile along one axis.
+
+    The outer quarter of an overlap, where a network lacks context, counts nothing; over the inner half the weight rises as
+    half a Hann window; elsewhere it is 1. At the border of the image there is nobody to blend with, and it stays 1.
+
+    Args:
+        size: Pixels of the tile.
+        overlap: Pixels shared with each neighbour.
+        first: Whether the tile begins at the border of the image.
+        last: Whether it ends there.
+
+    Returns:
+        (size,) float32 in [0, 1].
+    """
+    weights = np.ones(size, np.float32)
+    quarter = overlap // 4
+    rising = overlap - 2 * quarter
+    ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(rising) + 0.5) / max(rising, 1))
+    edge = np.concatenate([np.zeros(quarter), ramp]).astype(np.float32)
+    if not first:
+        weights[: len(edge)] = edge
+    if not last:
+        weights[size - len(edge) :] = edge[::-1]
+    return weights
+
+
+def tiled_probabilities(
+    network: nn.Module,
+    image: npt.NDArray[np.uint8],
+    settings: TileSettings | None = None,
+    *,
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    classes: int = 3,
+) -> npt.NDArray[np.float32]:
+    """Return class probabilities of every pixel.
+
+    Memory is bounded by the output and a few tiles, whatever the size of the image.
+
+    Args:
+        network: Images (B, 3, h, w) float32 in [0, 1] to logits (B, classes, h, w), for any h and w, in evaluation mode.
+        image: (H, W, 3) uint8 RGB.
+        settings: How to cut; None takes the defaults.
+        gains: Factor on each channel, see `segmentation.light.background_gains`.
+        classes: Classes of the network.
+
+    Returns:
+        (classes, H, W) float32 that sum to 1.
+    """
+    settings = settings or TileSettings()
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    height, width = image.shape[:2]
+    summed = torch.zeros((classes, height, width))
+    total = torch.zeros((height, width))
+    factor = torch.tensor(gains) / 255
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and supports_bf16(device))
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        for places in _batches(height, width, settings):
+            tiles = torch.stack([torch.from_numpy(np.ascontiguousarray(image[place])) for place, _ in places])
+            # Channels come last in the image already: the permuted view is channels_last without a copy.
+            batch = (tiles.to(device) * factor.to(device)).permute(0, 3, 1, 2)
+            for (place, window), part in zip(
+                places, _predict(network, batch, settings.flips).cpu(), strict=True
+            ):
+                summed[(slice(None), *place)].addcmul_(part, window)
+                total[place] += window
+    result: npt.NDArray[np.float32] = summed.div_(total).numpy()
+    return result
+
+
+def _predict(network: nn.Module, batch: torch.Tensor, flips: bool) -> torch.Tensor:
+    chosen = _FLIPS if flips else _FLIPS[:1]
+    mean = torch.zeros(())
+    for number, axes in enumerate(chosen):
+        # Contiguous planes first: a softmax over three interleaved channels takes five times as long.
+        logits: torch.Tensor = network(batch.flip(axes) if axes else batch).float().contiguous()
+        part = logits.softmax(dim=1)
+        part = part.flip(axes) if axes else part
+        mean = mean + part if number else part
+    return mean / len(chosen) if flips else mean
+
+
+_Place = tuple[tuple[slice, slice], torch.Tensor]
+
+
+def _batches(height: int, width: int, settings: TileSettings) -> Iterator[list[_Place]]:
+    size = settings.size
+    rows, columns = tile_starts(height, size, settings.overlap), tile_starts(width, size, settings.overlap)
+    tall, wide = min(size, height), min(size, width)
+
+    def axis(starts: list[int], index: int, length: int) -> tuple[slice, npt.NDArray[np.float32]]:
+        window = blend_window(length, settings.overlap, index == 0, index == len(starts) - 1)
+        return slice(starts[index], starts[index] + length), window
+
+    places: list[_Place] = []
+    for row in range(len(rows)):
+        vertical, down = axis(rows, row, tall)
+        for column in range(len(columns)):
+            horizontal, across = axis(columns, column, wide)
+            places.append(((vertical, horizontal), torch.from_numpy(np.outer(down, across))))
+            if len(places) == settings.batch_size:
+                yield places
+                places = []
+    if places:
+        yield places

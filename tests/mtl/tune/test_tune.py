@@ -1,0 +1,318 @@
+"""`mtl tune` for real: tiny trials on rendered smears, two workers, one of them killed, PostgreSQL, the dashboard."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from conftest import TINY_BACKBONE
+
+from mtl.config import load_config
+from mtl.progress import Reporter
+from mtl.runs import RunFolder
+from mtl.tune.objective import inner_splits
+from mtl.tune.storage import free_stuck_trials
+from mtl.tune.study import SAMPLERS, load_plan, open_study
+
+MTL = [sys.executable, "-c", "from mtl.cli.app import main; main()"]
+Done = subprocess.CompletedProcess[str]
+
+
+def mtl(*arguments: str, cwd: Path) -> Done:
+    return subprocess.run(
+        [*MTL, *arguments], cwd=cwd, capture_output=True, text=True, timeout=280, check=False
+    )
+
+
+def data(rendered: Path) -> list[str]:
+    return [
+        "--single-cell", f"all-idb2:{rendered / 'ALL-IDB2'}", "--multi-cell", f"all-idb1:{rendered / 'ALL-IDB1'}",
+        "--weights", "none", "--backbone", TINY_BACKBONE, "--image-size", "48",
+    ]  # fmt: skip
+
+
+def tune(rendered: Path, *more: str) -> list[str]:
+    base = [
+        "tune",
+        "--folds",
+        "1",
+        "--epochs",
+        "2",
+        "--sampler",
+        "random",
+        "--study",
+        "s",
+        "--set",
+        "stages=1,3",
+    ]
+    return [*base, *data(rendered), *more]
+
+
+@pytest.fixture(scope="module")
+def finished(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+    folder = tmp_path_factory.mktemp("tune")
+    done = mtl(*tune(rendered, "--trials", "4", "--sampler", "tpe", "--apply"), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "runs" / "s", done
+
+
+def study_of(folder: Path) -> optuna.Study:
+    plan, _ = load_plan(folder)
+    return open_study(folder, plan)
+
+
+def test_a_study_ends_with_a_best_configuration_and_a_report(finished: tuple[Path, Done]) -> None:
+    folder, done = finished
+    assert re.search(r"Best of 4 trials: number \d, macro_f1 0\.\d+", done.stdout)
+    assert re.search(r"Tuning (improved|did not improve) the untouched test part", done.stdout)
+    page = (folder / "report.html").read_text()
+    for title in ("History", "Timeline", "Importances", "Parallel coordinates", "Slice"):
+        assert f"<h2>{title}" in page, title
+    assert not re.search(r"(src|href)=[\"'](?!data:|#)", page.split("</style>")[1])
+    assert not list(folder.glob("trials/*"))
+    best = load_config(str(folder / "best.yaml"))
+    trial = study_of(folder).best_trial
+    assert best.multi_cell.train.learning_rate == trial.params["multi_cell.train.learning_rate"]
+    assert mtl("tune", "report", str(folder), cwd=folder).returncode == 0
+
+
+def test_the_same_command_again_adds_nothing_and_another_space_is_refused(
+    finished: tuple[Path, Done], rendered: Path
+) -> None:
+    folder, _ = finished
+    again = mtl(*tune(rendered, "--trials", "4", "--sampler", "tpe"), cwd=folder.parent.parent)
+    assert again.returncode == 0, again.stderr
+    assert "Best of 4 trials" in again.stdout
+    other = mtl(*tune(rendered, "--trials", "4", "--sampler", "tpe", "--seed", "3"), cwd=folder.parent.parent)
+    assert other.returncode == 2
+    assert "--study" in other.stderr
+
+
+@pytest.mark.parametrize(("stages", "folds"), [("1,3", 1), ("1,3", 3), ("1,2,3", 1)])
+def test_no_trial_sees_the_test_part(rendered: Path, tmp_path: Path, stages: str, folds: int) -> None:
+    given = {
+        "stages": stages, "against": (),
+        "single_cell.data": {"dataset": "all-idb2", "root": str(rendered / "ALL-IDB2")},
+        "multi_cell.data": {"dataset": "all-idb1", "root": str(rendered / "ALL-IDB1")},
+    }  # fmt: skip
+    run = RunFolder(tmp_path / "x")
+    inner = inner_splits(load_config("default", given), run, folds, Reporter(quiet=True))
+    outer = json.loads(next((tmp_path / "x" / "splits").glob("3-*.json")).read_text())
+    group = {
+        sample.name: sample.group or sample.name for stage in inner.data.values() for sample in stage.samples
+    }
+    tested = {group[name] for name in outer["test"]}
+    assert len(inner.folds) == folds
+    scored: list[str] = []
+    for fold in inner.folds:
+        seen = {
+            group[name] for split in fold.values() for name in (*split.train, *split.validation, *split.test)
+        }
+        assert not seen & tested
+        validated = {group[name] for name in fold[3].test}
+        trained = {group[name] for split in fold.values() for name in split.train}
+        assert not validated & trained
+        scored += fold[3].test
+    if folds > 1:
+        assert sorted(scored) == sorted([*outer["train"], *outer["validation"]])
+
+
+def test_two_metrics_give_a_pareto_front(rendered: Path, tmp_path: Path) -> None:
+    more = [
+        "--trials",
+        "3",
+        "--metric",
+        "macro_f1,milliseconds",
+        "--sampler",
+        "nsga2",
+        "--stage",
+        "2",
+        "--set",
+        "stages=1,2",
+    ]
+    done = mtl(*tune(rendered, *more), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "<h2>Pareto front" in (tmp_path / "runs" / "s" / "report.html").read_text()
+
+
+def test_a_trial_that_diverges_fails_alone(rendered: Path, tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text("multi_cell.train.weight_decay: {choices: [1.0e+30, 1.0e-2]}\n")
+    done = mtl(*tune(rendered, "--trials", "6", "--search", str(space), "--seed", "1"), cwd=tmp_path)
+    states = {trial.state.name for trial in study_of(tmp_path / "runs" / "s").trials}
+    reasons = [trial.user_attrs.get("reason", "") for trial in study_of(tmp_path / "runs" / "s").trials]
+    assert done.returncode == 0, done.stderr
+    assert states == {"COMPLETE", "FAIL"}
+    assert any("finite" in reason for reason in reasons)
+
+
+def test_ctrl_c_records_the_trial_and_the_next_worker_tries_it_again(rendered: Path, tmp_path: Path) -> None:
+    arguments = tune(rendered, "--trials", "3", "--epochs", "40", "--pruner", "none")
+    process = subprocess.Popen([*MTL, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    folder = tmp_path / "runs" / "s"
+    _wait(lambda: bool(list(folder.glob("trials/*/last.ckpt"))), process)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "The same command goes on" in said
+    trials = study_of(folder).trials
+    stopped = next(trial for trial in trials if trial.user_attrs.get("interrupted"))
+    assert stopped.state.name == "FAIL"
+    waiting = [trial for trial in trials if trial.state.name == "WAITING"]
+    assert waiting[0].system_attrs["fixed_params"] == stopped.params
+
+
+def _wait(there: object, process: subprocess.Popen[str], seconds: float = 150) -> None:
+    deadline = time.monotonic() + seconds
+    while not there() and time.monotonic() < deadline and process.poll() is None:  # type: ignore[operator]
+        time.sleep(0.05)
+    assert there()  # type: ignore[operator]
+
+
+def _two_workers(rendered: Path, folder: Path, *more: str) -> None:
+    """Two workers on one storage: one is killed in the middle of a long trial, the other goes on and ends the study."""
+    space = folder / "space.yaml"
+    space.write_text("multi_cell.train.epochs: {choices: [2, 5000]}\n")
+    arguments = tune(rendered, "--trials", "3", "--pruner", "none", "--search", str(space), *more)
+    pipes = {"cwd": folder, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    long = subprocess.Popen([*MTL, *arguments, "--seed", _seed_of_a_long_first_trial()], **pipes)  # type: ignore[call-overload]
+    path = folder / "runs" / "s"
+    _wait(lambda: bool(list(path.glob("trials/0/last.ckpt"))), long)
+    study = study_of(path)
+    for _ in range(2):
+        study.enqueue_trial({"multi_cell.train.epochs": 2})
+    other = subprocess.Popen([*MTL, "tune", "--join", "runs/s"], **pipes)  # type: ignore[call-overload]
+    _wait(
+        lambda: any(trial.number > 0 and trial.state.name == "COMPLETE" for trial in study_of(path).trials),
+        other,
+    )
+    long.kill()
+    long.communicate()
+    said = other.communicate(timeout=200)[1]
+    assert other.returncode == 0, said
+    states = [trial.state.name for trial in study_of(path).trials]
+    assert states == ["RUNNING", "COMPLETE", "COMPLETE"]
+    assert free_stuck_trials(study, grace=0.0) == [0]
+    stuck, *_, again = study_of(path).trials
+    assert (stuck.state.name, again.state.name) == ("FAIL", "WAITING")
+    assert again.user_attrs["retry_of"] == 0
+    assert again.system_attrs["fixed_params"] == stuck.params
+
+
+def _seed_of_a_long_first_trial() -> str:
+    """Return the seed with which a random sampler proposes the second of two choices first."""
+    for seed in range(99):
+        study = optuna.create_study(sampler=SAMPLERS["random"](seed))
+        if study.ask().suggest_categorical("multi_cell.train.epochs", [2, 5000]) == 5000:
+            return str(seed)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("storage", [[], ["--storage", "shared.log"]], ids=["sqlite", "journal"])
+def test_two_workers_of_which_one_is_killed(rendered: Path, tmp_path: Path, storage: list[str]) -> None:
+    _two_workers(rendered, tmp_path, *storage)
+
+
+@pytest.fixture
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of Debian's package, started here."""
+    found = (
+        sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+        if Path("/usr/lib/postgresql").is_dir()
+        else []
+    )
+    if not found:
+        pytest.skip("PostgreSQL (Debian's package postgresql) is not installed")
+    binaries = found[-1].parent
+    folder = tmp_path_factory.mktemp("pg")
+    folder.chmod(0o755)
+    for parent in folder.parents[:2]:
+        parent.chmod(0o755)
+    data = folder / "data"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if user:
+        shutil.chown(folder, "postgres")
+    run = {"check": True, "capture_output": True, "timeout": 60}
+    subprocess.run([*user, str(binaries / "initdb"), "-D", str(data), "-U", "mtl", "-A", "trust"], **run)  # type: ignore[call-overload]
+    control = [*user, str(binaries / "pg_ctl"), "-D", str(data), "-w"]
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    subprocess.run(
+        [*control, "-o", options, "-l", str(folder / "log"), "start"],
+        check=True,
+        timeout=60,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield f"postgresql://mtl@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
+
+
+def test_two_workers_on_postgresql(rendered: Path, tmp_path: Path, postgresql: str) -> None:
+    _two_workers(rendered, tmp_path, "--storage", postgresql)
+
+
+def test_the_dashboard_opens_in_a_browser(finished: tuple[Path, Done], tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    folder, _ = finished
+    server = subprocess.Popen(
+        [*MTL, "dashboard", str(folder), "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        assert "s: 4 trials" in line
+        address = re.search(r"http://\S+", line)
+        assert address
+        if browser is None:
+            pytest.skip("no headless browser (Debian's package chromium) is installed")
+        page = subprocess.run(
+            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", f"--user-data-dir={tmp_path}",
+             "--dump-dom", f"{address[0]}dashboard/studies/1"], capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert "History" in page.stdout
+        assert "learning_rate" in page.stdout
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--stage", "4"], "--stage"),
+        (["--sampler", "grid"], "--sampler"),
+        (["--pruner", "x"], "--pruner"),
+        (["--metric", "speed"], "--metric"),
+        (["--metric", "accuracy,ece,macro_f1"], "--metric"),
+        (["--metric", "accuracy,ece", "--sampler", "cmaes"], "--sampler"),
+        (["--trials", "0"], "--trials"),
+        (["--search", "nowhere.yaml"], "nowhere.yaml"),
+        (["--storage", "nonsense"], "--storage"),
+        (["--join", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(rendered: Path, tmp_path: Path, more: list[str], said: str) -> None:
+    done = mtl(*tune(rendered, *more), cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("mtl: ")]
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,103 @@
+import cv2
+import numpy as np
+import pytest
+
+from segmentation.cells import CellSettings, crop_cell, find_cells, keep_cells, main_cell
+from segmentation.errors import ParameterError
+
+Disc = tuple[int, int, int, int]  # x, y, radius, radius of the nucleus
+
+
+def _draw(discs: list[Disc], shape: tuple[int, int] = (120, 160)) -> np.ndarray:
+    labels = np.zeros(shape, np.uint8)
+    for x, y, radius, _ in discs:
+        cv2.circle(labels, (x, y), radius, 1, -1)
+    for x, y, _, nucleus in discs:
+        cv2.circle(labels, (x, y), nucleus, 2, -1)
+    return labels
+
+
+def test_one_disc_is_measured() -> None:
+    labels = _draw([(80, 60, 20, 14)])
+    image = np.full((120, 160, 3), (10, 20, 30), np.uint8)
+    (cell,) = find_cells(labels, image).cells
+    assert cell.centroid == pytest.approx((80, 60), abs=0.1)
+    assert cell.box == (60, 40, 101, 81)
+    assert cell.area == pytest.approx(np.pi * 20**2, rel=0.05)
+    assert cell.nucleus_to_cytoplasm == pytest.approx(14**2 / (20**2 - 14**2), rel=0.1)
+    assert cell.eccentricity < 0.2
+    assert cell.solidity > 0.95
+    assert cell.mean_colour == (10, 20, 30)
+    assert not cell.touches_border
+
+
+@pytest.mark.parametrize("gap", [1.9, 1.75, 1.6])
+@pytest.mark.parametrize("angle", [0.0, 0.7, 1.57])
+def test_touching_discs_are_split(gap: float, angle: float) -> None:
+    step = gap * 20
+    other = (round(60 + step * np.cos(angle)), round(40 + step * np.sin(angle)), 20, 17)
+    found = find_cells(_draw([(60, 40, 20, 17), other]))
+    assert len(found.cells) == 2
+    assert {found.instances[40, 60], found.instances[other[1], other[0]]} == {1, 2}
+
+
+def test_lobes_of_one_nucleus_stay_one_cell() -> None:
+    labels = _draw([(80, 60, 30, 8)])
+    cv2.circle(labels, (66, 52), 8, 2, -1)
+    cv2.circle(labels, (94, 68), 8, 2, -1)
+    assert len(find_cells(labels).cells) == 1
+
+
+def test_an_oval_cell_stays_one() -> None:
+    labels = np.zeros((120, 160), np.uint8)
+    cv2.ellipse(labels, (80, 60), (40, 22), 30, 0, 360, 1, -1)
+    cv2.ellipse(labels, (80, 60), (30, 15), 30, 0, 360, 2, -1)
+    assert len(find_cells(labels).cells) == 1
+
+
+def test_small_parts_and_parts_without_nucleus_are_dropped() -> None:
+    found = find_cells(_draw([(40, 40, 20, 14), (100, 40, 3, 3), (100, 90, 18, 0)]))
+    assert [cell.centroid for cell in found.cells] == [pytest.approx((40, 40), abs=0.2)]
+    assert found.instances.max() == 1
+
+
+def test_cells_at_the_border_are_marked() -> None:
+    inner, cut = sorted(
+        find_cells(_draw([(60, 60, 20, 14), (155, 60, 20, 14)])).cells, key=lambda c: c.centroid
+    )
+    assert not inner.touches_border
+    assert cut.touches_border
+
+
+def test_nothing_is_found_in_nothing() -> None:
+    found = find_cells(np.zeros((20, 30), np.uint8))
+    assert found.cells == ()
+    assert found.instances.shape == (20, 30)
+    assert main_cell(found) is None
+
+
+def test_the_main_cell_is_large_and_central() -> None:
+    found = find_cells(_draw([(80, 60, 20, 14), (20, 20, 18, 12)]), settings=CellSettings())
+    main = main_cell(found)
+    assert main is not None
+    assert main.centroid == pytest.approx((80, 60), abs=0.2)
+    kept = keep_cells(_draw([(80, 60, 20, 14), (20, 20, 18, 12)]), found, [main])
+    assert kept[60, 80] == 2
+    assert kept[20, 20] == 0
+
+
+def test_crops_are_centred_and_blackened() -> None:
+    labels = _draw([(150, 60, 20, 14)])
+    image = np.full((120, 160, 3), 200, np.uint8)
+    found = find_cells(labels)
+    plain = crop_cell(image, found, found.cells[0], size=64)
+    black = crop_cell(image, found, found.cells[0], size=64, black=True)
+    assert plain.shape == black.shape == (64, 64, 3)
+    assert (black > 0).any(axis=2).sum() == found.cells[0].area
+    assert plain[:, :16].min() == 200
+    assert plain[:, -8:].max() == 0  # outside the image
+
+
+def test_image_and_labels_must_fit() -> None:
+    with pytest.raises(ParameterError, match=r"\(10, 10\)"):
+        find_cells(np.zeros((10, 10), np.uint8), np.zeros((9, 10, 3), np.uint8))

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmentation.errors import MaskError
+from segmentation.masks import ENCODINGS, cell_of, decode_mask, encode_mask, nucleus_of, read_mask
+
+LABELS = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
+
+
+@pytest.mark.parametrize("encoding", ["labels", "zheng", "bccd"])
+@pytest.mark.parametrize("asked", ["auto", "same"])
+def test_known_encodings_come_back(encoding: str, asked: str) -> None:
+    values = encode_mask(LABELS, encoding)
+    assert set(np.unique(values)) == set(ENCODINGS[encoding])
+    decoded = decode_mask(values, encoding=encoding if asked == "same" else "auto")
+    assert decoded.dtype == np.uint8
+    np.testing.assert_array_equal(decoded, LABELS)
+
+
+@pytest.mark.parametrize("foreground", [1, 2])
+def test_two_levels_are_what_the_caller_says(foreground: int) -> None:
+    expected = [[0, foreground]]
+    for values in (np.array([[0, 255]], np.uint8), np.array([[False, True]])):
+        np.testing.assert_array_equal(decode_mask(values, foreground=foreground), expected)
+    np.testing.assert_array_equal(encode_mask(LABELS, "binary") > 0, LABELS > 0)
+
+
+def test_the_error_names_the_values_that_do_not_belong() -> None:
+    values = np.array([[0, 128, 255, 7, 7]], np.uint8)
+    with pytest.raises(MaskError, match=r"but got 7 \(2 pixels\); name its encoding"):
+        decode_mask(values)
+    with pytest.raises(MaskError, match=r"0/155/255, but got 7, 128 \(3 pixels\)"):
+        decode_mask(values, encoding="bccd")
+    np.testing.assert_array_equal(decode_mask(values, snap=True), [[0, 1, 2, 0, 0]])
+
+
+def test_snap_takes_the_encoding_with_most_pixels() -> None:
+    values = np.array([[0, 155, 155, 200, 206, 255, 70]], np.uint8)
+    np.testing.assert_array_equal(decode_mask(values, snap=True), [[0, 1, 1, 1, 2, 2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((2, 2, 2), np.uint8), r"\(H, W\), but got \(2, 2, 2\)"),
+        (np.zeros((0, 3), np.uint8), r"\(H, W\), but got \(0, 3\)"),
+        (np.full((2, 2), 0.5), "whole numbers, but got float64"),
+        (np.arange(12, dtype=np.uint8).reshape(2, 2, 3), "grey, but got colours"),
+        (np.array([[-1, 0]]), "but got -1"),
+    ],
+)
+def test_what_is_no_mask_is_refused(values: np.ndarray, message: str) -> None:
+    with pytest.raises(MaskError, match=message):
+        decode_mask(values)
+
+
+def test_size_mismatch_and_unknown_names_are_errors() -> None:
+    with pytest.raises(MaskError, match=r"5 x 3 \(height x width\), but got 2 x 3"):
+        decode_mask(LABELS, shape=(5, 3))
+    with pytest.raises(MaskError, match="one of auto, labels"):
+        decode_mask(LABELS, encoding="grey")  # type: ignore[arg-type]
+    with pytest.raises(MaskError, match="`foreground`"):
+        decode_mask(LABELS, foreground=3)
+
+
+def test_files_of_every_mode(tmp_path: Path) -> None:
+    values = encode_mask(LABELS)
+    grey = Image.fromarray(values)
+    palette = Image.frombytes("P", (3, 2), LABELS.tobytes())
+    palette.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    images = {"grey": grey, "rgb": grey.convert("RGB"), "rgba": grey.convert("RGBA"), "palette": palette}
+    for name, image in images.items():
+        image.save(tmp_path / f"{name}.png")
+        np.testing.assert_array_equal(read_mask(tmp_path / f"{name}.png", shape=(2, 3)), LABELS)
+    Image.fromarray(LABELS > 0).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "bits.png", foreground=1), LABELS > 0)
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(MaskError, match="a mask image"):
+        read_mask(tmp_path / "text.png")
+    with pytest.raises(MaskError, match=r"grey\.png: Expected `mask` to hold the values 0/155/255"):
+        read_mask(tmp_path / "grey.png", encoding="bccd")
+
+
+def test_parts() -> None:
+    np.testing.assert_array_equal(nucleus_of(LABELS), LABELS == 2)
+    np.testing.assert_array_equal(cell_of(LABELS), LABELS > 0)
+
+
+@pytest.mark.realdata
+def test_real_masks(realdata: Path) -> None:
+    for index in (1, 2):
+        masks = [
+            read_mask(path, encoding="zheng", snap=True)
+            for path in (realdata / "wbc" / f"Dataset {index}").glob("*.png")
+        ]
+        assert masks
+        assert all(set(np.unique(mask)) == {0, 1, 2} for mask in masks)

@@ -1,0 +1,75 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from segmentation.errors import ImageError, ParameterError
+from segmentation.light import BACKGROUND_LEVEL, background_gains
+from segmentation.networks import NetworkRecipe, SegmentationNetwork
+from segmentation.predict import PredictSettings, Segmenter
+from segmentation.tiles import TileSettings
+
+
+class _ByGreen(nn.Module):
+    # A perfect network for painted discs: green says what a pixel is.
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        green = images[:, 1]
+        return torch.stack([(green - 0.75) * 100, torch.zeros_like(green), (0.4 - green) * 100], dim=1)
+
+
+def _segmenter(**settings: object) -> Segmenter:
+    recipe = NetworkRecipe(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    network = SegmentationNetwork(_ByGreen(), recipe, multiple=16)
+    return Segmenter(network, PredictSettings(tiles=TileSettings(precision="fp32"), **settings))  # type: ignore[arg-type]
+
+
+def _image(radius: int, height: int = 300, width: int = 411) -> np.ndarray:
+    image = np.full((height, width, 3), (250, 240, 170), np.uint8)
+    for x in (width // 3, 2 * width // 3):
+        cv2.circle(image, (x, height // 2), radius, (200, 150, 160), -1)
+        cv2.circle(image, (x, height // 2), radius * 2 // 3, (90, 40, 120), -1)
+    return image
+
+
+@pytest.mark.parametrize("radius", [12, 30, 60])
+def test_cells_of_any_size_are_found_whole(radius: int) -> None:
+    image = _image(radius)
+    cells = _segmenter().cells(image).cells
+    assert len(cells) == 2
+    for cell in cells:
+        assert cell.area == pytest.approx(np.pi * radius**2, rel=0.08)
+        assert cell.nucleus_area / cell.area == pytest.approx(4 / 9, rel=0.15)
+
+
+@pytest.mark.parametrize("radius", [12, 30, 60])
+def test_scale_brings_cells_to_the_size_of_training(radius: int) -> None:
+    scale = _segmenter(cell_size=50.0).estimate_scale(_image(radius))
+    assert scale * 2 * radius == pytest.approx(50, rel=0.1)
+
+
+def test_probabilities_sum_to_one_at_the_size_of_the_image() -> None:
+    found = _segmenter().probabilities(_image(20, 151, 203))
+    assert found.shape == (3, 151, 203)
+    np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-4)
+
+
+def test_an_empty_image_has_no_cells() -> None:
+    assert _segmenter().cells(np.full((60, 80, 3), 230, np.uint8)).cells == ()
+
+
+def test_a_given_scale_is_kept_and_checked() -> None:
+    assert len(_segmenter(scale=0.5).cells(_image(30)).cells) == 2
+    with pytest.raises(ParameterError, match="scale"):
+        PredictSettings(scale=9.0)
+
+
+def test_images_are_checked() -> None:
+    with pytest.raises(ImageError, match="uint8 RGB"):
+        _segmenter().labels(np.zeros((10, 10), np.uint8))
+
+
+def test_gains_whiten_the_background() -> None:
+    image = _image(30)
+    gains = background_gains(image)
+    np.testing.assert_allclose(np.asarray(gains) * image[0, 0] / 255, BACKGROUND_LEVEL, rtol=0.01)

@@ -1,0 +1,120 @@
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from segmentation.augment import ColourSettings
+from segmentation.crops import CropSettings
+from segmentation.errors import ImageError, MaskError, ModelError
+from segmentation.networks import NetworkRecipe, SegmentationNetwork, create_network
+from segmentation.training import TrainSettings, train_network
+
+Pair = tuple[np.ndarray, np.ndarray]
+FAST = TrainSettings(
+    steps=6,
+    batch_size=4,
+    every=3,
+    crops=CropSettings(size=32, scale=(0.8, 1.2)),
+    colours=ColourSettings(),
+    lr=0.01,
+)
+
+
+def _pairs(count: int = 4) -> list[Pair]:
+    rng = np.random.default_rng(0)
+    pairs = []
+    for _ in range(count):
+        image, labels = np.full((64, 72, 3), 235, np.uint8), np.zeros((64, 72), np.uint8)
+        x, y = (int(value) for value in rng.integers(22, 42, 2))
+        for radius, label, colour in ((18, 1, (190, 180, 220)), (11, 2, (90, 50, 150))):
+            cv2.circle(image, (x, y), radius, colour, -1)
+            cv2.circle(labels, (x, y), radius, label, -1)
+        pairs.append((image, labels))
+    return pairs
+
+
+def _network() -> SegmentationNetwork:
+    torch.manual_seed(0)
+    return create_network(NetworkRecipe(width=4, depth=2))
+
+
+def test_training_lowers_the_loss_and_learns_discs() -> None:
+    network = _network()
+    settings = replace(FAST, steps=60, every=15, batch_size=8, colours=None, average=0.9)
+    trained = train_network(network, _pairs(), settings)
+    assert trained.steps == 60
+    assert trained.losses[-1] < 0.6 * trained.losses[0]
+    assert not network.training
+
+
+def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    class Stop(Exception):  # noqa: N818 - a signal of this test
+        pass
+
+    def stop(step: int, loss: float, score: float | None) -> None:
+        if step == 3:
+            raise Stop
+
+    whole, broken, resumed = _network(), _network(), _network()
+    train_network(whole, _pairs(), FAST)
+    checkpoint = tmp_path / "training.pt"
+    with pytest.raises(Stop):
+        train_network(broken, _pairs(), FAST, checkpoint=checkpoint, progress=stop)
+    trained = train_network(resumed, _pairs(), FAST, checkpoint=checkpoint)
+    assert len(trained.losses) == 2
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "training.pt"
+    train_network(_network(), _pairs(), replace(FAST, steps=1), checkpoint=checkpoint)
+    with pytest.raises(ModelError, match="same settings"):
+        train_network(_network(), _pairs(), replace(FAST, steps=2), checkpoint=checkpoint)
+
+
+def test_validation_scores_are_kept() -> None:
+    scores = iter((0.1, 0.2))
+    seen: list[tuple[int, float | None]] = []
+    trained = train_network(
+        _network(),
+        _pairs(),
+        FAST,
+        validate=lambda network: next(scores),
+        progress=lambda step, loss, score: seen.append((step, score)),
+    )
+    assert trained.validation == (0.1, 0.2)
+    assert seen == [(3, 0.1), (6, 0.2)]
+
+
+def test_bf16_and_deep_supervision_train() -> None:
+    torch.manual_seed(0)
+    network = create_network(NetworkRecipe(width=2, depth=3, deep_supervision=True))
+    trained = train_network(network, _pairs(1), replace(FAST, steps=2, precision="bf16"))
+    assert np.isfinite(trained.losses).all()
+
+
+def test_files_train_like_arrays(tmp_path: Path) -> None:
+    paths = []
+    for number, (image, labels) in enumerate(_pairs(2)):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image[..., ::-1])
+        cv2.imwrite(str(tmp_path / f"{number}_mask.png"), labels)
+        paths.append((tmp_path / f"{number}.png", tmp_path / f"{number}_mask.png"))
+    one = train_network(_network(), _pairs(2), replace(FAST, steps=2))
+    other = train_network(_network(), paths, replace(FAST, steps=2))
+    assert one.losses == other.losses
+
+
+def test_wrong_inputs_are_named(tmp_path: Path) -> None:
+    image, labels = _pairs(1)[0]
+    with pytest.raises(ModelError, match="multiple of 4"):
+        train_network(_network(), [(image, labels)], replace(FAST, crops=CropSettings(size=30)))
+    with pytest.raises(MaskError, match="labels 0, 1, 2"):
+        train_network(_network(), [(image, labels + 1)], FAST)
+    with pytest.raises(ImageError, match=r"absent\.png"):
+        train_network(_network(), [(tmp_path / "absent.png", labels)], FAST)
+    with pytest.raises(ImageError, match="at least one"):
+        train_network(_network(), [], FAST)
