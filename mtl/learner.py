@@ -179,6 +179,7 @@ class Learner:
                 "classes": data.classes,
                 "head": settings.head.model_dump(mode="json"),
                 "image_size": settings.image_size,
+                "segment": settings.segment.model_dump(mode="json"),
                 "fit": settings.fit,
                 "train": settings.train.model_dump(mode="json"),
                 "data": {
@@ -293,7 +294,7 @@ def feature_bank(origin: dict[str, Any], settings: StageSettings, data: Assemble
     if origin["number"] != 1 or "lineage" in origin:
         return None
     key = stage_key(
-        origin["key"], origin["weights"], data.fingerprint, settings.image_size, settings.fit, settings.head.pool,
+        origin["key"], origin["weights"], data.fingerprint, settings.image_size, settings.fit, settings.segment.model_dump(), settings.head.pool,
         torch.__version__,
     )  # fmt: skip
     return cache_folder() / "features" / f"{key}.npy"

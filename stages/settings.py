@@ -16,6 +16,7 @@ __all__ = [
     "Hardware",
     "HeadSettings",
     "ImageNetSettings",
+    "SegmentSettings",
     "Settings",
     "SplitSettings",
     "StageSettings",
@@ -157,10 +158,23 @@ class TrainSettings(Settings):
     )
 
 
+class SegmentSettings(Settings):
+    """White blood cells found before a stage learns (paper A: blasts stay on a black background)."""
+
+    method: Literal["none", "residual_unet", "threshold", "hsv", "rgb", "otsu"] = Field(
+        "none",
+        description="the shipped network, or a threshold: white-cells, HSV interval, channel mixer, Otsu",
+    )
+    use: Literal["black", "crop"] = Field(
+        "black", description="black out the background, or cut the image to its white cells"
+    )
+
+
 class StageSettings(Settings):
-    """One stage that learns: data, image size, head, augmentation and training."""
+    """One stage that learns: data, segmentation, image size, head, augmentation and training."""
 
     data: DataSettings
+    segment: SegmentSettings = SegmentSettings()
     split: SplitSettings = SplitSettings()
     image_size: Annotated[int, Field(ge=16, le=2048)] = Field(
         160, description="side in px that images are resized to"

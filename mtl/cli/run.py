@@ -41,6 +41,10 @@ def run(
         float | None, typer.Option("--learning-rate", "--lr", help="Peak learning rate.")
     ] = None,
     image_size: Annotated[int | None, typer.Option(help="Side in px that images are resized to.")] = None,
+    segment: Annotated[
+        str | None,
+        typer.Option(help="Find white cells first: residual_unet, threshold, hsv, rgb, otsu or none."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="All randomness follows from it.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu, gpu, mps.")] = None,
     devices: Annotated[str | None, typer.Option(help="Number of devices, or auto.")] = None,
@@ -61,7 +65,7 @@ def run(
     given = overrides(
         stages=stages, against=against, backbone=backbone, weights=weights, name=name, seed=seed,
         accelerator=accelerator, devices=devices, strategy=strategy, precision=precision, epochs=epochs,
-        batch_size=batch_size, learning_rate=learning_rate, image_size=image_size,
+        batch_size=batch_size, learning_rate=learning_rate, image_size=image_size, segment=segment,
         single_cell=single_cell, multi_cell=multi_cell,
     )  # fmt: skip
     if against == "none":
@@ -113,6 +117,7 @@ _STAGE_FLAGS = {
     "batch_size": "train.batch_size",
     "learning_rate": "train.learning_rate",
     "image_size": "image_size",
+    "segment": "segment.method",
 }
 
 

@@ -151,8 +151,16 @@ def _policy(stage: StageContent) -> str:
     return (
         f"{head['pool']} pooling, {layers}, {head['activation']} with {loss}; {first}{policy}; {train['optimizer']} at "
         f"{train['learning_rate']:g}, {train['schedule']}, batch {train['batch_size']}, {train['epochs']} epochs, "
-        f"{stage.record['image_size']} px"
+        f"{stage.record['image_size']} px{_segmented(stage)}"
     )
+
+
+def _segmented(stage: StageContent) -> str:
+    told = stage.record.get("segment") or {"method": "none"}
+    if told["method"] == "none":
+        return ""
+    what = "the background blacked out" if told["use"] == "black" else "the image cut to its white cells"
+    return f"; white cells found first by {told['method'].replace('_', ' ')}, {what}"
 
 
 def _dataset(stage: StageContent) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from stages.data.duplicates import Copies, Pairs, find_copies, group_duplicates,
 from stages.data.images import content_key, load_rgb
 from stages.data.origins import locate_crops, stated_origins, tie_crops
 from stages.data.sample import Sample
+from stages.data.segmented import preparation
 from stages.data.splits import Part, Split
 from stages.data.store import cache_folder, cached, open_store
 from stages.errors import DataError
@@ -201,7 +202,10 @@ def make_task(stage: Assembled, split: Split, settings: StageSettings, tell: Tol
         DataError: If images cannot be read or the store cannot be written.
     """
     told = _bind(tell, f"{stage.dataset.name}: decode at {settings.image_size} px")
-    images = open_store(stage.samples, stage.fingerprint, settings.image_size, settings.fit, progress=told)
+    seen = _bind(tell, f"{stage.dataset.name}: segment by {settings.segment.method}")
+    prepare = preparation(stage.samples, stage.fingerprint, settings.segment, seen)
+    size, fit = settings.image_size, settings.fit
+    images = open_store(stage.samples, stage.fingerprint, size, fit, progress=told, prepare=prepare)
     parts = split.part_of()
     where = np.array([parts.get(sample.name, "") for sample in stage.samples])
     rows = {part: np.flatnonzero(where == part) for part in ("train", "validation", "test")}

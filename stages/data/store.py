@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,23 @@ from stages.data.images import load_rgb
 from stages.data.sample import Sample
 from stages.errors import DataError
 
-__all__ = ["cache_folder", "cached", "open_store", "resize"]
+__all__ = ["Preparation", "cache_folder", "cached", "open_store", "resize"]
 
 _VERSION = 1
 Images = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What an image goes through before it is resized.
+
+    Attributes:
+        key: Everything that the result depends on besides the image.
+        function: Sample and its image (H, W, 3) uint8 in, image out.
+    """
+
+    key: str
+    function: Callable[[Sample, Images], Images]
 
 
 def cache_folder() -> Path:
@@ -71,6 +85,7 @@ def open_store(
     fit: str = "stretch",
     folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    prepare: Preparation | None = None,
 ) -> Images:
     """Return the images of `samples`, decoded and resized, from the store or into it.
 
@@ -81,6 +96,7 @@ def open_store(
         fit: `"stretch"`, `"pad"` (black bars) or `"crop"` (centre).
         folder: Where stores lie; `cache_folder()` if None.
         progress: Called with (done, total).
+        prepare: What an image goes through first, or None.
 
     Returns:
         Memory-mapped images (N, size, size, 3) uint8 RGB, read-only.
@@ -88,13 +104,14 @@ def open_store(
     Raises:
         DataError: If images cannot be read: one error for all of them. If the disk is full or not writable.
     """
-    key = hashlib.sha256(f"{_VERSION}|{fingerprint}|{size}|{fit}".encode()).hexdigest()[:24]
+    text = f"{_VERSION}|{fingerprint}|{size}|{fit}" + (f"|{prepare.key}" if prepare else "")
+    key = hashlib.sha256(text.encode()).hexdigest()[:24]
     folder = (folder or cache_folder()) / "stores"
     path = folder / f"{key}.npy"
     if not path.is_file():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _write(samples, path, size, fit, progress)
+            _write(samples, path, size, fit, progress, prepare)
         except OSError as error:
             raise DataError(
                 f"Expected the image store {folder} to be writable, but got: {error.strerror or error}; "
@@ -133,7 +150,12 @@ def resize(image: Images, size: int, fit: str = "stretch") -> Images:
 
 
 def _write(
-    samples: Sequence[Sample], path: Path, size: int, fit: str, progress: Callable[[int, int], None] | None
+    samples: Sequence[Sample],
+    path: Path,
+    size: int,
+    fit: str,
+    progress: Callable[[int, int], None] | None,
+    prepare: Preparation | None,
 ) -> None:
     # A file's full length is reserved first: a disk that is too small says so here and not as a bus error later.
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
@@ -148,7 +170,10 @@ def _write(
 
         def fill(index: int) -> str | None:
             try:
-                store[index] = resize(load_rgb(samples[index]), size, fit)
+                image = load_rgb(samples[index])
+                store[index] = resize(
+                    prepare.function(samples[index], image) if prepare else image, size, fit
+                )
             except DataError as error:
                 return str(error)
             return None

@@ -67,9 +67,25 @@ def finished(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return folder / "runs" / "s", done
 
 
+_OPEN: list[optuna.storages.RDBStorage] = []
+
+
 def study_of(folder: Path) -> optuna.Study:
     plan, _ = load_plan(folder)
-    return open_study(folder, plan)
+    study = open_study(folder, plan)
+    if isinstance(study._storage, optuna.storages._CachedStorage):
+        _OPEN.append(study._storage._backend)
+    return study
+
+
+@pytest.fixture(autouse=True)
+def _close() -> Iterator[None]:
+    """Close connections that studies opened here; a server that stops would find them open."""
+    yield
+    while _OPEN:
+        storage = _OPEN.pop()
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def test_a_study_ends_with_a_best_configuration_and_a_report(finished: tuple[Path, Done]) -> None:
