@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from mtl import __version__
-from mtl.cli import benchmark, data, run, tune
+from mtl.cli import benchmark, data, run, segment, tune
 from mtl.errors import MtlError
+from segmentation.errors import SegmentationError
 from stages.errors import StagesError
 
 __all__ = ["app", "main"]
@@ -33,6 +34,7 @@ app.command("configs")(run.configs)
 app.add_typer(data.app, name="data")
 app.add_typer(tune.app, name="tune")
 app.command()(tune.dashboard)
+app.add_typer(segment.app, name="segment")
 
 
 def _version(asked: bool) -> None:
@@ -59,7 +61,7 @@ def main() -> None:
     command = typer.main.get_command(app)
     try:
         code = command.main(standalone_mode=False)
-    except (MtlError, StagesError) as error:
+    except (MtlError, SegmentationError, StagesError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
         _interrupted()

@@ -94,6 +94,8 @@ def start_study(
         raise ConfigError(
             f"Expected the chain to end with stage {stage}, but it is {','.join(map(str, experiment.stages))}; do change --stage"
         )
+    if more["storage"] and "://" not in more["storage"]:
+        more["storage"] = str(Path(more["storage"]).resolve())  # workers join from other folders
     plan = Plan(seed=experiment.seed, space=(), **more)
     plan.check()
     space = read_space(search, experiment) if search else default_space(experiment, stage)

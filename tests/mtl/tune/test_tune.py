@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,7 +193,7 @@ def test_ctrl_c_records_the_trial_and_the_next_worker_tries_it_again(rendered: P
 def _wait(there: object, process: subprocess.Popen[str], seconds: float = 150) -> None:
     deadline = time.monotonic() + seconds
     while not there() and time.monotonic() < deadline and process.poll() is None:  # type: ignore[operator]
-        time.sleep(0.05)
+        time.sleep(0.2)
     assert there()  # type: ignore[operator]
 
 
@@ -210,17 +211,17 @@ def _two_workers(rendered: Path, folder: Path, *more: str) -> None:
         study.enqueue_trial({"multi_cell.train.epochs": 2})
     other = subprocess.Popen([*MTL, "tune", "--join", "runs/s"], **pipes)  # type: ignore[call-overload]
     _wait(
-        lambda: any(trial.number > 0 and trial.state.name == "COMPLETE" for trial in study_of(path).trials),
+        lambda: any(trial.number > 0 and trial.state.name == "COMPLETE" for trial in study.trials),
         other,
     )
     long.kill()
     long.communicate()
     said = other.communicate(timeout=200)[1]
     assert other.returncode == 0, said
-    states = [trial.state.name for trial in study_of(path).trials]
+    states = [trial.state.name for trial in study.trials]
     assert states == ["RUNNING", "COMPLETE", "COMPLETE"]
     assert free_stuck_trials(study, grace=0.0) == [0]
-    stuck, *_, again = study_of(path).trials
+    stuck, *_, again = study.trials
     assert (stuck.state.name, again.state.name) == ("FAIL", "WAITING")
     assert again.user_attrs["retry_of"] == 0
     assert again.system_attrs["fixed_params"] == stuck.params
@@ -241,7 +242,7 @@ def test_two_workers_of_which_one_is_killed(rendered: Path, tmp_path: Path, stor
 
 
 @pytest.fixture
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """A server of Debian's package, started here."""
     found = (
         sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
@@ -251,10 +252,8 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if not found:
         pytest.skip("PostgreSQL (Debian's package postgresql) is not installed")
     binaries = found[-1].parent
-    folder = tmp_path_factory.mktemp("pg")
+    folder = Path(tempfile.mkdtemp(prefix="mtl-pg-"))  # pytest's own folders are closed to the server's user
     folder.chmod(0o755)
-    for parent in folder.parents[:2]:
-        parent.chmod(0o755)
     data = folder / "data"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -276,6 +275,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"postgresql://mtl@127.0.0.1:{port}/postgres"
     finally:
         subprocess.run([*control, "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
+        shutil.rmtree(folder)
 
 
 def test_two_workers_on_postgresql(rendered: Path, tmp_path: Path, postgresql: str) -> None:

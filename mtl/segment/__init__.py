@@ -1,0 +1,1 @@
+"""Masks and cells of images, their scores, and networks that learn to find them."""

@@ -1,0 +1,159 @@
+"""Which images are to be segmented, what each one's outputs are called, and how files are written whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from mtl.errors import ConfigError, RunError
+
+__all__ = [
+    "SUFFIXES",
+    "Found",
+    "Job",
+    "content_of",
+    "find_images",
+    "images_below",
+    "is_grey",
+    "make_folder",
+    "write_bytes",
+    "write_image",
+]
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image.
+
+    Attributes:
+        path: The file.
+        name: Path relative to the folder that was given, in POSIX form; the `image` column of the tables.
+        stem: What its outputs are called, without suffix; unique, may hold folders.
+    """
+
+    path: Path
+    name: str
+    stem: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies under the path that was given.
+
+    Attributes:
+        jobs: Images in natural order of their names.
+        masks: Grey files beside a colour image of the same name: masks, not images.
+    """
+
+    jobs: tuple[Job, ...]
+    masks: int
+
+
+def find_images(path: Path, out: Path) -> Found:
+    """Return the image, or the images below a folder.
+
+    Args:
+        path: An image file or a folder, searched with its subfolders.
+        out: Folder of outputs; what lies in it is passed over.
+
+    Raises:
+        ConfigError: If there is nothing.
+    """
+    if path.is_file():
+        return Found((Job(path, path.name, path.stem),), 0)
+    if not path.is_dir():
+        raise ConfigError(
+            f"Expected `IMAGE` to be an image file or a folder of images, but got {path}; do check the path"
+        )
+    inside = [one for one in images_below(path) if not one.is_relative_to(out)]
+    shared = Counter(one.with_suffix("") for one in inside)
+    kept = [one for one in inside if shared[one.with_suffix("")] == 1 or not is_grey(one)]
+    if not kept:
+        raise ConfigError(
+            f"Expected {path} to hold images ({', '.join(sorted(SUFFIXES))}), but got none; do give another folder or one image"
+        )
+    twins = Counter(one.with_suffix("") for one in kept)
+    jobs = [_job(one, path, twin=twins[one.with_suffix("")] > 1) for one in kept]
+    return Found(tuple(jobs), len(inside) - len(kept))
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return image files of a folder and its subfolders, hidden ones left out, sorted by path."""
+    found: list[Path] = []
+    for top, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(top) / name
+            for name in files
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+        ]
+    return sorted(found)
+
+
+def is_grey(path: Path) -> bool:
+    """Say whether a file is an image of one channel or of few palette colours, as masks are."""
+    try:
+        with Image.open(path) as file:
+            return file.mode in ("L", "1", "P")
+    except (OSError, SyntaxError, Image.DecompressionBombError):
+        return False
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for outputs.
+
+    Raises:
+        RunError: If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"Expected {path} to be a folder that can be written, but got: {error.strerror or error}; do choose another"
+        ) from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file, its folder made if missing, under a temporary name and rename it: it is whole or absent.
+
+    Raises:
+        RunError: If it cannot be written.
+    """
+    make_folder(path.parent)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"Expected {path.parent} to be writable, but got: {error.strerror or error}; do free space or choose another folder"
+        ) from error
+
+
+def write_image(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    """Write (H, W) grey or (H, W, 3) RGB uint8 pixels as PNG, whole or not at all."""
+    ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".png", np.asarray(ordered))
+    write_bytes(path, data.tobytes())
+
+
+def content_of(path: Path) -> str:
+    """Return the hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _job(path: Path, root: Path, *, twin: bool) -> Job:
+    relative = path.relative_to(root)
+    stem = relative.with_suffix("").as_posix()
+    return Job(path, relative.as_posix(), f"{stem}_{path.suffix[1:].lower()}" if twin else stem)
