@@ -122,6 +122,8 @@ def find_cells(
 def _split(mask: npt.NDArray[np.bool_], neck: float) -> Instances:
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
+    if mask.all():
+        return np.ones(mask.shape, np.int32)  # no background to be far from: nothing says where to split
     # A cell that the border cuts is as wide outside as inside: a zero frame would pinch it.
     padded = np.pad(mask, 1, mode="edge").astype(np.uint8)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtl.errors import ConfigError
-from mtl.segment.seeing import cells_of
-from segmentation.cells import CellSettings, typical_area
+from segmentation.cells import CellSettings, find_cells, typical_area
 from segmentation.masks import Labels
 from stages.data import splits
 from stages.data.catalogue import find_dataset, read_dataset
@@ -139,7 +138,7 @@ def cell_sizes(samples: Sequence[Sample]) -> dict[str, float]:
         own = [sample for sample in samples if sample.label == dataset]
         areas: list[int] = []
         for row in np.linspace(0, len(own) - 1, min(len(own), _MEASURED)).round().astype(int):
-            found = cells_of(load_pair(own[row])[1], settings=CellSettings(min_nucleus=0.0)).cells
+            found = find_cells(load_pair(own[row])[1], settings=CellSettings(min_nucleus=0.0)).cells
             areas += [cell.area for cell in found if not cell.touches_border] or [cell.area for cell in found]
         sizes[dataset] = float(2 * np.sqrt(typical_area(areas) / np.pi)) if areas else CELL_SIZE
     return sizes

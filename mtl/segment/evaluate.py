@@ -12,8 +12,7 @@ import numpy as np
 from mtl.segment.data import load_pair
 from mtl.segment.inputs import write_image
 from mtl.segment.score import Scores, score_pair
-from mtl.segment.seeing import cells_of, network_labels
-from segmentation.cells import CellSettings, keep_cells, main_cell
+from segmentation.cells import CellSettings, find_cells, keep_cells, main_cell
 from segmentation.masks import Labels, encode_mask
 from segmentation.predict import Segmenter
 from segmentation.threshold import DEFAULT, threshold
@@ -86,7 +85,7 @@ def evaluate(
             image, truth = load_pair(sample)
             file = f"fold-{fold}/predictions/{number:05d}.png"
             for method in (NETWORK, BASELINE):
-                found = network_labels(segmenter, image) if method == NETWORK else threshold(image, BASELINE)
+                found = segmenter.labels(image) if method == NETWORK else threshold(image, BASELINE)
                 found = _comparable(found, truth, sample)
                 if method == NETWORK:
                     write_image(run / file, encode_mask(found))
@@ -162,8 +161,8 @@ def _difference(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _comparable(found: Labels, truth: Labels, sample: Sample) -> Labels:
-    cells = cells_of(found)
-    true = cells_of(truth, settings=CellSettings(min_nucleus=0.0)).cells
+    cells = find_cells(found)
+    true = find_cells(truth, settings=CellSettings(min_nucleus=0.0)).cells
     if find_dataset(sample.dataset).kind == "single-cell" and len(true) <= 1:
         main = main_cell(cells)
         return keep_cells(found, cells, [main] if main else [])

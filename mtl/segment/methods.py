@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtl.errors import ConfigError
-from mtl.segment.seeing import cells_of, network_labels
-from segmentation.cells import Cells, CellSettings, keep_cells, main_cell
+from segmentation.cells import Cells, CellSettings, find_cells, keep_cells, main_cell
 from segmentation.masks import Labels
 from segmentation.threshold import DEFAULT, METHODS, threshold
 from segmentation.threshold.parameters import build
@@ -184,7 +183,7 @@ class Seer:
 
     def _by_network(self, image: Image) -> Seen:
         segmenter = self._network()
-        return _seen(network_labels(segmenter, image), image, segmenter.settings.cells, NETWORK)
+        return _seen(segmenter.labels(image), image, segmenter.settings.cells, NETWORK)
 
     def _network(self) -> Any:
         if self._segmenter is None:
@@ -236,5 +235,5 @@ def pick_device(asked: str) -> str:
 
 
 def _seen(labels: Labels, image: Image, settings: CellSettings, method: str) -> Seen:
-    cells = cells_of(labels, image, settings)
+    cells = find_cells(labels, image, settings)
     return Seen(keep_cells(labels, cells, cells.cells), cells, method)

@@ -13,8 +13,7 @@ import numpy as np
 from mtl.errors import ConfigError
 from mtl.progress import Reporter
 from mtl.segment.inputs import images_below, is_grey
-from mtl.segment.seeing import cells_of
-from segmentation.cells import CellSettings
+from segmentation.cells import CellSettings, find_cells
 from segmentation.errors import MaskError
 from segmentation.masks import CYTOPLASM, NUCLEUS, Labels, cell_of, nucleus_of, read_mask
 from segmentation.scores import score_instances, score_mask
@@ -145,7 +144,7 @@ def score_pair(found: Labels, true: Labels, parts: Sequence[str] = ("nucleus", "
     scores: Scores = {part: asdict(score_mask(masks[part](found), masks[part](true))) for part in parts}
     if "cell" not in parts:  # where cytoplasm is not drawn, nuclei are what can be counted
         found, true = np.where(nucleus_of(found), found, 0), np.where(nucleus_of(true), true, 0)
-    first, second = (cells_of(labels, settings=_AS_DRAWN).instances for labels in (found, true))
+    first, second = (find_cells(labels, settings=_AS_DRAWN).instances for labels in (found, true))
     scores["instances"] = {key: float(value) for key, value in asdict(score_instances(first, second)).items()}
     return scores
 

@@ -101,3 +101,8 @@ def test_crops_are_centred_and_blackened() -> None:
 def test_image_and_labels_must_fit() -> None:
     with pytest.raises(ParameterError, match=r"\(10, 10\)"):
         find_cells(np.zeros((10, 10), np.uint8), np.zeros((9, 10, 3), np.uint8))
+
+
+def test_an_image_that_is_nothing_but_cell_is_one_cell() -> None:
+    found = find_cells(np.full((40, 50), 2, np.uint8))
+    assert [(cell.area, cell.touches_border) for cell in found.cells] == [(2000, True)]

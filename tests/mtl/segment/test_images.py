@@ -1,0 +1,202 @@
+"""`mtl segment IMAGE` for real: what it writes, what it skips, what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mtl.segment.command import COLUMNS
+from segmentation.masks import read_mask
+
+MTL = [sys.executable, "-c", "from mtl.cli.app import main; main()"]
+Done = subprocess.CompletedProcess[str]
+
+
+def mtl(*arguments: object, cwd: Path) -> Done:
+    return subprocess.run(
+        [*MTL, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def refused(done: Done) -> str:
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert lines[-1].startswith("mtl: ")
+    assert "Traceback" not in done.stderr
+    return lines[-1]
+
+
+def refused_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cwd: Path, *arguments: object
+) -> str:
+    """The same without a process of its own, which would spend its time importing torch."""
+    from mtl.cli.app import main
+
+    monkeypatch.chdir(cwd)
+    monkeypatch.setattr(sys, "argv", ["mtl", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("mtl: ")
+    return line
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "cells.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def folder(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two crops, a quarter of a field with a mask of its name beside it, four blank images, and a broken file."""
+    path = tmp_path_factory.mktemp("images")
+    for source in sorted((rendered / "ALL-IDB2" / "img").iterdir())[:2]:
+        (path / source.name).write_bytes(source.read_bytes())
+    (path / "sub").mkdir()
+    source = sorted((rendered / "ALL-IDB1" / "im").iterdir())[0]
+    with Image.open(source) as field:
+        field.convert("RGB").crop((0, 0, 640, 480)).save(path / "sub" / "field.jpg", quality=95)
+    Image.fromarray(np.zeros((480, 640), np.uint8)).save(path / "sub" / "field.png")
+    for name, value, size in (
+        ("black", 0, (500, 500)),
+        ("white", 255, (500, 500)),
+        ("dark", 0, (90, 90)),
+        ("pale", 255, (90, 90)),
+    ):
+        Image.new("RGB", size, (value,) * 3).save(path / f"{name}.png")
+    (path / "broken.jpg").write_bytes((path / "sub" / "field.jpg").read_bytes()[:2000])
+    return path
+
+
+@pytest.fixture(scope="module")
+def segmented(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+    out = tmp_path_factory.mktemp("out") / "o"
+    done = mtl("segment", folder, "--out", out, "--crops", "black", "--xyc", cwd=folder)
+    return out, done
+
+
+def test_a_folder_is_done_but_for_what_cannot_be_read(segmented: tuple[Path, Done]) -> None:
+    out, done = segmented
+    assert done.returncode == 1
+    assert "broken.jpg: Expected" in done.stderr
+    assert "in 7 images" in done.stdout
+    assert "1 image could not be read" in done.stdout
+    assert "1 grey file beside an image" in done.stdout
+    assert "white-cells on 2 images" in done.stdout  # one cell fills the frame
+    assert "residual_unet on 1 image" in done.stdout  # a field
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_table_labels_crops_and_centroids_agree(folder: Path, segmented: tuple[Path, Done]) -> None:
+    out, _ = segmented
+    rows = rows_of(out)
+    assert tuple(rows[0]) == COLUMNS
+    for name in {row["image"] for row in rows}:
+        own = [row for row in rows if row["image"] == name]
+        stem = Path(name).with_suffix("")
+        labels = read_mask(out / "labels" / f"{stem}.png", encoding="zheng")
+        with Image.open(folder / name) as image:
+            assert labels.shape == image.size[::-1]
+        # holes of a cell count to its area, so the table holds a few pixels more
+        assert (
+            0.95 * sum(int(row["area_px"]) for row in own)
+            <= (labels > 0).sum()
+            <= sum(int(row["area_px"]) for row in own)
+        )
+        assert len(list((out / "crops" / stem).glob("*.png"))) == len(own)
+        points = np.loadtxt(out / "xyc" / f"{stem}.xyc", ndmin=2)
+        assert np.abs(points - [[float(row["x"]), float(row["y"])] for row in own]).max() <= 0.6
+        for row in own:
+            assert float(row["x0"]) <= float(row["x"]) <= float(row["x1"])
+    with Image.open(next((out / "crops").rglob("*.png"))) as crop:
+        assert crop.getpixel((0, 0)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["black", "white", "dark", "pale"])
+def test_an_image_without_a_cell_is_no_error(segmented: tuple[Path, Done], name: str) -> None:
+    out, _ = segmented
+    assert not read_mask(out / "labels" / f"{name}.png").any()
+    assert f"{name}.png" not in {row["image"] for row in rows_of(out)}
+    assert (out / "xyc" / f"{name}.xyc").read_text() == ""
+
+
+def test_the_same_command_skips_what_is_done_and_others_do_not(
+    folder: Path, segmented: tuple[Path, Done]
+) -> None:
+    out, _ = segmented
+    before = (out / "cells.csv").read_text()
+    again = mtl("segment", folder, "--out", out, "--crops", "black", "--xyc", cwd=folder)
+    assert "7 images already done" in again.stdout
+    assert (out / "cells.csv").read_text() == before
+    label = next((out / "labels").glob("Im*.png"))
+    label.unlink()  # half done: made again
+    third = mtl("segment", folder, "--out", out, "--crops", "black", "--xyc", "--json", cwd=folder)
+    assert json.loads(third.stdout)["skipped"] == 6
+    assert label.is_file()
+    changed = mtl("segment", folder / "black.png", "--out", out, "--method", "hsv", "--json", cwd=folder)
+    assert json.loads(changed.stdout)["skipped"] == 0
+
+
+def test_methods_settings_and_default_folder(folder: Path, tmp_path: Path) -> None:
+    field = folder / "sub" / "field.jpg"
+    for number, arguments in enumerate(
+        [
+            ["--method", "threshold", "--set", "sigma=1.5"],
+            ["--method", "otsu_green"],
+            ["--method", "multi-otsu"],
+        ]
+    ):
+        done = mtl("segment", field, *arguments, "--out", f"o{number}", "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["images"] == 1
+    done = mtl("segment", field, "--cell-size", "80", "--flips", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "segment-field" / "overlays" / "field.png").is_file()
+    assert rows_of(tmp_path / "runs" / "segment-field")[0]["method"] == "residual_unet"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["broken.jpg"], "broken.jpg"),
+        (["nothing.png"], "nothing.png"),
+        (["."], None),
+        ([".", "--method", "white_cell"], "did you mean white-cells?"),
+        ([".", "--method", "white-cells", "--set", "sigm=1"], "did you mean sigma?"),
+        ([".", "--method", "white-cells", "--set", "sigma=99"], "0 to 10"),
+        ([".", "--method", "white-cells", "--set", "sigma"], "NAME=VALUE"),
+        ([".", "--set", "sigma=1"], "--method white-cells"),
+        ([".", "--method", "hsv", "--flips"], "--flips"),
+        ([".", "--method", "hsv", "--cell-size", "50"], "--cell-size"),
+        ([".", "--cell-size", "5"], "20 to 1200"),
+        ([".", "--weights", "no.safetensors"], "no.safetensors"),
+        ([".", "--crops", "red"], "none, plain or black"),
+        ([".", "--device", "abacus"], "--device"),
+    ],
+)
+def test_bad_input_is_one_line(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str | None,
+) -> None:
+    where = folder if said is not None else tmp_path  # an empty folder holds no images
+    line = refused_here(monkeypatch, capsys, where, "segment", *arguments, "--out", tmp_path / "o")
+    assert (said or "to hold images") in line

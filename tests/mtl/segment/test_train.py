@@ -1,0 +1,172 @@
+"""`mtl segment train` for real: tiny networks, few steps, two folds, and a data set that is tested on alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from test_images import Done, mtl, refused, refused_here
+
+from segmentation.weights import load_network, read_card
+from stages.data.splits import load_split
+
+TINY = ["--steps", 6, "--width", 4, "--depth", 2, "--crop-size", 32, "--batch-size", 4, "--limit", 12]
+
+
+@pytest.fixture(scope="module")
+def wbc(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Windows of rendered fields as Zheng's Dataset 2, and copies of three of them as Dataset 1."""
+    folder = tmp_path_factory.mktemp("wbc")
+    names: list[str] = []
+    (folder / "Dataset 1").mkdir()
+    (folder / "Dataset 2").mkdir()
+    for field in sorted((rendered / "ALL-IDB1" / "im").iterdir()):
+        centres = (rendered / "ALL-IDB1" / "xyc" / f"{field.stem}.xyc").read_text().split()
+        if len(names) == 12 or not centres:
+            continue
+        x, y = (
+            min(max(int(value) - 120, 0), side - 240)
+            for value, side in zip(centres, (648, 486), strict=False)
+        )
+        name = f"{len(names) + 1:03d}"
+        for source, suffix in (
+            (field, "bmp"),
+            (rendered / "ALL-IDB1" / "masks" / f"{field.stem}.png", "png"),
+        ):
+            with Image.open(source) as image:
+                image.crop((x, y, x + 240, y + 240)).save(folder / "Dataset 2" / f"{name}.{suffix}")
+        names.append(name)
+    for name in (names[0], names[5], names[-1]):
+        for suffix in ("bmp", "png"):
+            shutil.copy(folder / "Dataset 2" / f"{name}.{suffix}", folder / "Dataset 1" / f"{name}.{suffix}")
+    for which, column in (("1", "class label"), ("2", "class")):
+        lines = [f"image ID,{column}", *(f"{int(name)},2" for name in names)]
+        (folder / f"Class Labels of Dataset {which}.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(wbc: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[object], Done]:
+    cwd = tmp_path_factory.mktemp("train")
+    arguments: list[object] = [
+        "segment", "train", "--data", f"wbc-2:{wbc}", "--test", f"wbc-1:{wbc}",
+        "--folds", 2, "--name", "r", *TINY,
+    ]  # fmt: skip
+    done = mtl(*arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd, arguments, done
+
+
+def test_a_run_folder_holds_everything(trained: tuple[Path, list[object], Done]) -> None:
+    cwd, _, done = trained
+    run = cwd / "runs" / "r"
+    for name in (
+        "config.json",
+        "weights.safetensors",
+        "weights.json",
+        "history.csv",
+        "images.csv",
+        "scores.json",
+    ):
+        assert (run / name).is_file(), name
+    assert "white-cells" in done.stdout
+    assert load_network(run / "weights.safetensors").recipe.width == 4
+    assert "held out" in read_card(run / "weights.safetensors").scores
+    scores = json.loads((run / "scores.json").read_text())["parts"]
+    assert list(scores) == ["held out", "wbc-1"]
+    assert len(scores["held out"]["methods"]["network"]["folds"]) == 2
+    assert scores["held out"]["methods"]["white-cells"]["mean"]["nucleus_dice"] > 0.7
+    with (run / "history.csv").open(newline="") as stream:
+        assert {row["fold"] for row in csv.DictReader(stream)} == {"1", "2"}
+
+
+def test_every_image_is_held_out_once_and_copies_are_not_trained_on(
+    trained: tuple[Path, list[object], Done],
+) -> None:
+    run = trained[0] / "runs" / "r"
+    splits = [load_split(run / "splits" / f"fold-{fold}.json") for fold in (1, 2)]
+    assert not set(splits[0].test) & set(splits[1].test)
+    with (run / "images.csv").open(newline="") as stream:
+        rows = [
+            row for row in csv.DictReader(stream) if row["part"] == "held out" and row["method"] == "network"
+        ]
+    assert sorted(row["name"] for row in rows) == sorted({*splits[0].test, *splits[1].test})
+    used = {Path(name).name for split in splits for name in (*split.train, *split.validation, *split.test)}
+    assert used.isdisjoint({"001.bmp", "006.bmp", "012.bmp"})
+    assert "near-duplicates of images in --test" in (run / "report.html").read_text()
+
+
+def test_the_report_has_curves_table_verdict_and_overlays(trained: tuple[Path, list[object], Done]) -> None:
+    page = (trained[0] / "runs" / "r" / "report.html").read_text()
+    for part in (
+        "has not earned its place",
+        "Held out: worst",
+        "Held out: best",
+        "±",
+        "<svg",
+        "data:image/jpeg",
+        "AJI",
+    ):
+        assert part in page
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
+
+
+def test_the_same_command_reuses_and_a_lost_fold_is_made_again(
+    trained: tuple[Path, list[object], Done],
+) -> None:
+    cwd, arguments, first = trained
+    fold = cwd / "runs" / "r" / "fold-2"
+    before = (fold / "weights.safetensors").read_bytes()
+    shutil.rmtree(fold)
+    again = mtl(*arguments, cwd=cwd)
+    assert again.stdout == first.stdout
+    assert (fold / "weights.safetensors").read_bytes() == before
+    assert "fold 1 of 2: train" not in again.stderr
+    assert "--name" in refused(mtl(*arguments, "--seed", 1, cwd=cwd))
+
+
+def test_trained_weights_segment(trained: tuple[Path, list[object], Done], wbc: Path) -> None:
+    cwd = trained[0]
+    image = wbc / "Dataset 2" / "001.bmp"
+    done = mtl("segment", image, "--weights", "runs/r/weights.safetensors", "--json", cwd=cwd)
+    assert json.loads(done.stdout)["methods"] == {"residual_unet": 1}, done.stderr
+
+
+def test_an_architecture_of_smp_in_epochs(wbc: Path, tmp_path: Path) -> None:
+    done = mtl(
+        "segment", "train", "--data", f"wbc-2:{wbc}", "--arch", "unet", "--encoder", "resnet18",
+        "--epochs", 1, "--crop-size", 32, "--batch-size", 4, "--limit", 8, "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["folder"] == "runs/segment-wbc-2-unet"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data", "all-idb2"], "DATASET:FOLDER"),
+        (["--data", "foo:x"], "mtl data list"),
+        (["--data", "wbc-1:nowhere"], "nowhere"),
+        (["--data", "wbc-1:a", "--test", "wbc-1:b"], "wbc-1 twice"),
+        (["--data", "wbc-1:a", "--arch", "unett"], "unetplusplus"),
+        (["--data", "wbc-1:a", "--encoder", "resnet18"], "encoder"),
+        (["--data", "wbc-1:a", "--crop-size", "100"], "multiple of 16"),
+        (["--data", "wbc-1:a", "--folds", "0"], "--folds"),
+        (["--data", "wbc-1:a", "--lr", "-1"], "--learning-rate"),
+    ],
+)
+def test_bad_input_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    assert said in refused_here(monkeypatch, capsys, tmp_path, "segment", "train", *arguments)
+    assert not any(tmp_path.rglob("*.html"))
