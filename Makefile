@@ -24,7 +24,7 @@ run: $(VENV)/.installed ## Train ImageNet -> single cell -> multi-cell on render
 	$(BIN)/mtl run --stages 1,2,3 $(ARGS)
 
 test: $(VENV)/.developer ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/.developer ## Check style and formatting
 	$(BIN)/ruff check .

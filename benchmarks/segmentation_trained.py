@@ -51,11 +51,12 @@ CALM = ColourSettings(
     stain=0.08, part=0.06, cytoplasm=1.15, red_cells=1.2, hue=0.01, mix=0.02, tint=0.01, shade=0.02,
     gamma=0.08, blur=0.6, chroma=0.1, sharpen=0.3, noise=0.015, jpeg=0.1, plates=0.0,
 )  # fmt: skip
-BARS = {"folds": (0.97, 0.975), "crossing": (0.96, 0.92), "transfer": (None, None)}
+BARS = {"folds": (0.97, 0.975), "crossing": (0.96, 0.92), "transfer": (None, None), "back": (None, None)}
 TITLES = {
     "folds": "Dataset 1, {n}-fold",
     "crossing": "Dataset 1 + BCCD -> Dataset 2",
     "transfer": "BCCD -> Dataset 1 (chooses settings)",
+    "back": "Dataset 1 -> BCCD (chooses settings)",
 }
 
 
@@ -88,6 +89,8 @@ class Plan:
         test: Images that are measured.
         settings: How it is trained.
         predict: How test images are segmented.
+        blend: Part of the trained weights in the network that is measured; the rest is the start's (WiSE-FT, Wortsman et
+            al. 2022: halfway, a network keeps what it knew of other laboratories).
     """
 
     name: str
@@ -95,6 +98,7 @@ class Plan:
     test: Sequence[Item]
     settings: TrainSettings
     predict: PredictSettings
+    blend: float = 1.0
 
 
 def zheng(root: Path, which: int) -> list[Item]:
@@ -227,6 +231,19 @@ def train(plan: Plan, weights: Path | None, folder: Path) -> tuple[SegmentationN
     return network, spent
 
 
+def blended(network: SegmentationNetwork, start: Path | None, part: float) -> SegmentationNetwork:
+    """Return a network `part` of the way from the weights of `start` to those of `network`."""
+    if part >= 1 or start is None:
+        return network
+    before = load_network(start).state_dict()
+    mixed = {
+        name: before[name].lerp(value, part) if value.is_floating_point() else value
+        for name, value in network.state_dict().items()
+    }
+    network.load_state_dict(mixed)
+    return network
+
+
 def measure(method: Callable[[np.ndarray], Labels], items: Sequence[Item]) -> dict[str, tuple[float, float]]:
     """Return Dice of nucleus and whole cell of the main cell, by image."""
     scores = {}
@@ -272,8 +289,9 @@ def run(plan: Plan, weights: Path | None, work: Path) -> tuple[dict[str, list[fl
     folder = work / f"{plan.name}-{key_of(plan, weights)}"
     folder.mkdir(parents=True, exist_ok=True)
     network, seconds = train(plan, weights, folder)
-    segmenter = Segmenter(network, plan.predict)
-    mark = hashlib.sha256(repr(plan.predict).encode()).hexdigest()[:6]
+    segmenter = Segmenter(blended(network, weights, plan.blend), plan.predict)
+    how = repr(plan.predict) + (f" {plan.blend}" if plan.blend < 1 else "")
+    mark = hashlib.sha256(how.encode()).hexdigest()[:6]
     scores = cached(folder / f"scores-{mark}.json", lambda: measure(segmenter.labels, plan.test))
     nucleus, cell = np.mean(list(scores.values()), axis=0)
     print(f"{plan.name}: nucleus {nucleus:.4f}, whole cell {cell:.4f}, {seconds:.0f} s", flush=True)
@@ -319,10 +337,14 @@ def plans(given: argparse.Namespace, which: str) -> list[Plan]:
     )
     predict = PredictSettings(cell_size=given.cell_size, tiles=flips)
     if which == "transfer":
-        return [Plan("transfer", foreign(fields, first), first, settings, predict)]
+        return [Plan("transfer", foreign(fields, first), first, settings, predict, given.blend)]
+    if which == "back":
+        # Fields of one cell, as its score is that of the main cell.
+        alone = [field for field in fields if len(find_cells(field.labels).cells) == 1]
+        return [Plan("back", foreign(first, alone), alone, settings, predict, given.blend)]
     second = zheng(given.data, 2)
     # Fields of BCCD hold one cell among many others: both sources give about as many crops of cells.
-    return [Plan("crossing", foreign([*first, *fields], second), second, settings, predict)]
+    return [Plan("crossing", foreign([*first, *fields], second), second, settings, predict, given.blend)]
 
 
 def table(rows: Mapping[str, Sequence[str]]) -> None:
@@ -418,6 +440,9 @@ def main() -> None:
     parser.add_argument("--colours", choices=("calm", "strong", "none"), default="strong")
     parser.add_argument(
         "--cell-size", type=float, default=CELL, help="of cells before the network, in pixels"
+    )
+    parser.add_argument(
+        "--blend", type=float, default=1.0, help="part of trained weights, across laboratories"
     )
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
     parser.add_argument("--seed", type=int, default=0)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# Test processes run side by side, one a core; so do the commands that they start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 TINY_BACKBONE = "test_resnet"
 
 
