@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY_BACKBONE
+from conftest import TINY_BACKBONE, interruptible
 
 MTL = [sys.executable, "-c", "from mtl.cli.app import main; main()"]
 Done = subprocess.CompletedProcess[str]
@@ -151,7 +151,9 @@ def test_folds_draws_scratch_and_backbones(rendered: Path, tmp_path: Path) -> No
 
 def test_a_stopped_benchmark_goes_on(rendered: Path, tmp_path: Path) -> None:
     arguments = command(rendered, "--repeats", "3", "--workers", "2")
-    process = subprocess.Popen([*MTL, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*MTL, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
+    )
     folder = tmp_path / "runs" / "default-benchmark"
     deadline = time.monotonic() + 200
     while (

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import TINY_BACKBONE
+from conftest import TINY_BACKBONE, interruptible
 
 from mtl.config import load_config
 from mtl.progress import Reporter
@@ -176,7 +176,9 @@ def test_a_trial_that_diverges_fails_alone(rendered: Path, tmp_path: Path) -> No
 
 def test_ctrl_c_records_the_trial_and_the_next_worker_tries_it_again(rendered: Path, tmp_path: Path) -> None:
     arguments = tune(rendered, "--trials", "3", "--epochs", "40", "--pruner", "none")
-    process = subprocess.Popen([*MTL, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*MTL, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
+    )
     folder = tmp_path / "runs" / "s"
     _wait(lambda: bool(list(folder.glob("trials/*/last.ckpt"))), process)
     process.send_signal(signal.SIGINT)
@@ -290,6 +292,7 @@ def test_the_dashboard_opens_in_a_browser(finished: tuple[Path, Done], tmp_path:
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        preexec_fn=interruptible,
     )
     try:
         assert server.stdout is not None
