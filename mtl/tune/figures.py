@@ -151,6 +151,7 @@ def _history(study: optuna.Study, plan: Plan) -> str:
 
 
 def _timeline(study: optuna.Study) -> str:
+    from matplotlib.patches import Patch
     from matplotlib.ticker import MaxNLocator
 
     figure, (axis,) = new_figure(1, 6.0, 2.9)
@@ -176,12 +177,12 @@ def _timeline(study: optuna.Study) -> str:
             left=(start - begin) / 60,
             color=colours.get(trial_state(trial), INK),
         )
-    for name in dict.fromkeys(trial_state(trial) for trial in trials):
-        axis.barh([], [], color=colours.get(name, INK), label=name)
+    names = list(dict.fromkeys(trial_state(trial) for trial in trials))
     axis.invert_yaxis()
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(xlabel="minutes", ylabel="trial")
-    axis.legend(frameon=False, fontsize=7.5)
+    handles = [Patch(color=colours.get(name, INK), label=name) for name in names]
+    axis.legend(handles=handles, frameon=False, fontsize=7.5)
     return svg(figure)
 
 
