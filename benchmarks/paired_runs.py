@@ -60,7 +60,7 @@ def main() -> None:
                 "--seed",
                 str(seed),
                 "--name",
-                f"{chain}-{seed}",
+                f"{chain.replace(',', '-')}-seed{seed}",
                 *shared,
             ]
             for seed in range(given.repeats)
