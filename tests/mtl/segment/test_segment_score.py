@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_images import mtl, refused, refused_here
+from test_segment_images import mtl, refused, refused_here
 
 
 def disc(x: int, y: int, radius: int) -> np.ndarray:

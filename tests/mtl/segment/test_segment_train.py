@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from test_images import Done, mtl, refused, refused_here
+from test_segment_images import Done, mtl, refused, refused_here
 
 from segmentation.weights import load_network, read_card
 from stages.data.splits import load_split
