@@ -7,9 +7,8 @@ No real image gives a gradient or chooses a weight: the last averaged weights ar
 """
 
 import argparse
-import math
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,56 +19,24 @@ from segmentation.crops import CropSettings
 from segmentation.networks import NetworkRecipe, create_network
 from segmentation.training import TrainSettings, train_network
 from segmentation.weights import SHIPPED, ModelCard, save_network
-from stages.data.smears import make_slide, render_field
-
-SIDE = 320
-PIXELS_PER_UM = (
-    3.3,
-    9.5,
-)  # a white cell of 12 um is 40 to 114 pixels across; crops magnify by 0.5 to 1.4 on top
-DIAGNOSES = (("normal", 0.55), ("L1", 0.15), ("L2", 0.15), ("L3", 0.15))
-
-
-def render(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Render fields, each of a slide of its own.
-
-    Args:
-        count: Fields N.
-        seed: Seed of everything.
-
-    Returns:
-        (N, 320, 320, 3) uint8 RGB and (N, 320, 320) uint8 labels 0, 1, 2.
-    """
-    images = np.empty((count, SIDE, SIDE, 3), np.uint8)
-    labels = np.empty((count, SIDE, SIDE), np.uint8)
-    rng = np.random.default_rng([seed, 77])
-    names, parts = zip(*DIAGNOSES, strict=True)
-    started = time.time()
-    for number in range(count):
-        # Real fields are often more crowded than the renderer's default slides: red cells touch white ones everywhere.
-        slide = replace(
-            make_slide(seed, number),
-            red_cover=float(rng.uniform(0.15, 0.75)),
-            overlap=float(rng.uniform(0.0, 0.5)),
-        )
-        scale = math.exp(rng.uniform(*(math.log(limit) for limit in PIXELS_PER_UM)))
-        field = render_field(str(rng.choice(names, p=parts)), slide, number, SIDE, SIDE, scale)
-        images[number] = field.image
-        labels[number] = field.cytoplasm + np.uint8(2) * field.nucleus
-        if number % 200 == 199:
-            print(f"rendered {number + 1}/{count} ({time.time() - started:.0f} s)", flush=True)
-    return images, labels
+from stages.data.smears import render_masked
 
 
 def rendered(folder: Path, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     file = folder / f"fields-{count}-{seed}.npz"
     if not file.exists():
-        images, labels = render(count, seed)
+        started = time.time()
+        images, labels = render_masked(count, seed, told=lambda done, total: tell(done, total, started))
         temporary = file.with_suffix(".tmp.npz")
         np.savez(temporary, images=images, labels=labels)
         temporary.replace(file)
     with np.load(file) as arrays:
         return arrays["images"], arrays["labels"]
+
+
+def tell(done: int, total: int, started: float) -> None:
+    if done % 200 == 0:
+        print(f"rendered {done}/{total} ({time.time() - started:.0f} s)", flush=True)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ Example:
 """
 
 from stages.data.smears.field import Cell, Field, render_field
+from stages.data.smears.masked import render_masked
 from stages.data.smears.recipes import CELL_TYPES, FAB
 from stages.data.smears.slides import Slide, make_slide
 from stages.data.smears.trees import RenderedTrees, render_trees
@@ -24,5 +25,6 @@ __all__ = [
     "Slide",
     "make_slide",
     "render_field",
+    "render_masked",
     "render_trees",
 ]
