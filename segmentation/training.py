@@ -13,7 +13,7 @@ import torch
 
 from segmentation.augment import ColourSettings, recolour
 from segmentation.crops import CropSettings, Pair, Pairs, sample_batch
-from segmentation.errors import ModelError
+from segmentation.errors import ModelError, ParameterError
 from segmentation.losses import levels_loss
 from segmentation.networks import SegmentationNetwork
 
@@ -34,6 +34,8 @@ class TrainSettings:
         precision: `bf16` runs under autocast, `fp32` does not.
         seed: Of crops and changes; the network's weights are drawn by whoever builds it.
         every: Steps between reports and checkpoints.
+        rehearsal: Part of each batch that is cut from pairs of another origin, where a training is given such, so that a
+            network that learns one laboratory does not forget the others (rehearsal, Robins 1995).
         crops: How crops are cut.
         colours: How their colours change; None leaves them.
     """
@@ -47,6 +49,7 @@ class TrainSettings:
     precision: Literal["bf16", "fp32"] = "fp32"
     seed: int = 0
     every: int = 100
+    rehearsal: float = 0.0
     crops: CropSettings = field(default_factory=CropSettings)
     colours: ColourSettings | None = field(default_factory=ColourSettings)
 
@@ -71,6 +74,7 @@ def train_network(
     pairs: Sequence[Pair],
     settings: TrainSettings,
     *,
+    rehearsal: Sequence[Pair] = (),
     device: str = "cpu",
     checkpoint: Path | None = None,
     progress: Callable[[int, float, float | None], None] | None = None,
@@ -82,6 +86,7 @@ def train_network(
         network: The network; its weights are the start.
         pairs: (image, mask) arrays or paths, see `segmentation.crops.Pairs`.
         settings: How to train.
+        rehearsal: Pairs that `settings.rehearsal` of each batch is cut from.
         device: Where to train, such as `cpu` or `cuda`.
         checkpoint: File that is rewritten every `settings.every` steps, and resumed from where it exists.
         progress: Called with (step, mean loss, validation score or None) at every report.
@@ -92,13 +97,21 @@ def train_network(
 
     Raises:
         ModelError: If the crops do not fit the network, or the checkpoint belongs to other settings.
+        ParameterError: If `settings.rehearsal` is not in [0, 1), or above 0 without pairs to rehearse.
     """
+    if not 0 <= settings.rehearsal < 1 or (settings.rehearsal and not rehearsal):
+        raise ParameterError(
+            f"Expected `rehearsal` to be 0, or below 1 with pairs to rehearse, but got {settings.rehearsal} with "
+            f"{len(rehearsal)} pairs; do change it"
+        )
     if settings.crops.size % network.multiple:
         raise ModelError(
             f"Expected `crops.size` to be a multiple of {network.multiple}, but got {settings.crops.size}; "
             "do choose one, or a network with less depth"
         )
     run = _Run(network, Pairs(pairs), settings, torch.device(device))
+    if settings.rehearsal:
+        run.rehearsal = Pairs(rehearsal)
     if checkpoint is not None and checkpoint.exists():
         run.resume(checkpoint)
     gathered: list[float] = []
@@ -139,6 +152,7 @@ class _Run:
             return mean * weight + new * (1 - weight) if new.is_floating_point() else new
 
         self.average = torch.optim.swa_utils.AveragedModel(network, avg_fn=blend, use_buffers=True)
+        self.rehearsal: Pairs | None = None
         self.step = 0
         self.losses: list[float] = []
         self.validation: list[float] = []
@@ -149,7 +163,7 @@ class _Run:
     def advance(self) -> float:
         settings = self.settings
         rng = np.random.default_rng([settings.seed, self.step])
-        images, labels = sample_batch(self.pairs, settings.batch_size, settings.crops, rng)
+        images, labels = self._batch(rng)
         images, labels = images.to(self.device), labels.to(self.device)
         if settings.colours is not None:
             generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -167,6 +181,20 @@ class _Run:
         self.average.update_parameters(self.network)
         self.step += 1
         return float(loss.detach())
+
+    def _batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        count, crops = self.settings.batch_size, self.settings.crops
+        if self.rehearsal is None:
+            return sample_batch(self.pairs, count, crops, rng)
+        # Drawn and not rounded, so that small batches keep the share, too.
+        old = int(rng.binomial(count, self.settings.rehearsal))
+        parts = [
+            sample_batch(pairs, part, crops, rng)
+            for pairs, part in ((self.pairs, count - old), (self.rehearsal, old))
+            if part
+        ]
+        images, labels = zip(*parts, strict=True)
+        return torch.cat(images), torch.cat(labels)
 
     def save(self, path: Path) -> None:
         state = {

@@ -120,6 +120,23 @@ def train(
     ] = "none",
     width: Annotated[int, typer.Option(help="Channels of residual-unet at full size.")] = 16,
     depth: Annotated[int, typer.Option(help="Poolings of residual-unet.")] = 4,
+    deep_supervision: Annotated[
+        bool, typer.Option("--deep-supervision", help="Loss at coarser levels of residual-unet, too.")
+    ] = False,
+    start: Annotated[
+        str,
+        typer.Option(
+            help="shipped, none (random weights), a weight file, or auto: the shipped weights where they fit."
+        ),
+    ] = "auto",
+    rehearsal: Annotated[
+        float | None,
+        typer.Option(
+            help="Part of each batch that is rendered smears, lest other laboratories be forgotten; "
+            "0.5 where training starts from weights, else 0."
+        ),
+    ] = None,
+    border: Annotated[float, typer.Option(help="Extra weight of pixels near borders.")] = 0.5,
     steps: Annotated[int, typer.Option(help="Optimiser steps a fold.")] = 1500,
     epochs: Annotated[
         int | None,
@@ -129,8 +146,11 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Crops in a batch.")] = 16,
     crop_size: Annotated[int, typer.Option(help="Side of a crop in px; a cell measures 60 px.")] = 128,
     learning_rate: Annotated[
-        float, typer.Option("--learning-rate", "--lr", help="Peak learning rate.")
-    ] = 3e-3,
+        float | None,
+        typer.Option(
+            "--learning-rate", "--lr", help="Peak learning rate; 3e-4 from weights, 3e-3 from random ones."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of splits, weights and crops.")] = 0,
     limit: Annotated[int | None, typer.Option(help="Images of a data set at most, evenly spread.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -146,7 +166,7 @@ def train(
 
     plan = TrainPlan(
         data=tuple(data), test=tuple(test or ()), arch=arch, encoder=encoder, encoder_weights=encoder_weights,
-        width=width, depth=depth, steps=steps, epochs=epochs, folds=folds, batch_size=batch_size, crop_size=crop_size,
+        width=width, depth=depth, deep_supervision=deep_supervision, start=start, rehearsal=rehearsal, border=border, steps=steps, epochs=epochs, folds=folds, batch_size=batch_size, crop_size=crop_size,
         learning_rate=learning_rate, seed=seed, limit=limit,
     )  # fmt: skip
     result = train_run(plan, runs, name, device)

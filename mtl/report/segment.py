@@ -15,7 +15,7 @@ from mtl.report.figures import PALETTE, new_figure, svg
 from mtl.runs import write_text
 from mtl.segment.data import Masked, load_pair
 from mtl.segment.drawing import outlined
-from mtl.segment.evaluate import BASELINE, NETWORK, Row, mean_dice
+from mtl.segment.evaluate import BASELINE, METHODS, NETWORK, UNTRAINED, Row, mean_dice
 from segmentation.masks import read_mask
 from stages.errors import StagesError
 
@@ -66,11 +66,10 @@ def write_segment_report(
         masked=masked,
         parts=parts,
         titles={part: "Held out" if part == "held out" else f"Data set {part}" for part in parts},
-        methods=(NETWORK, BASELINE),
+        methods=METHODS,
         scores=_SCORES,
         curves=Markup(_curves(history)),  # noqa: S704 - our own SVG
         galleries={part: _gallery(folder, masked, rows, part) for part in parts},
-        baseline=BASELINE,
         environment=environment,
     )
     write_text(folder / "report.html", page)
@@ -97,7 +96,7 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _gallery(folder: Path, masked: Masked, rows: Sequence[Row], part: str) -> dict[str, list[dict[str, Any]]]:
-    baseline = {(row.fold, row.name): row for row in rows if row.method == BASELINE}
+    rivals = {(row.fold, row.name, row.method): row for row in rows}
     # A part that every fold tests would show each image as often.
     first: dict[str, Row] = {}
     for row in rows:
@@ -119,9 +118,11 @@ def _gallery(folder: Path, masked: Masked, rows: Sequence[Row], part: str) -> di
             if row.name in seen:
                 continue
             seen.add(row.name)
-            other = baseline[row.fold, row.name]
+            others = {
+                method: mean_dice(rivals[row.fold, row.name, method]) for method in (UNTRAINED, BASELINE)
+            }
             galleries[title].append(
-                {"row": row, "dice": mean_dice(row), "baseline": mean_dice(other), "picture": _picture(folder, samples[row.name], row)}
+                {"row": row, "dice": mean_dice(row), "others": others, "picture": _picture(folder, samples[row.name], row)}
             )  # fmt: skip
     return galleries
 

@@ -1,4 +1,4 @@
-"""A network beside the threshold baseline on the same images: scores by image, and what follows from them."""
+"""A network beside the threshold baseline and the shipped network on the same images: scores by image, and what follows."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from segmentation.cells import CellSettings, find_cells, keep_cells, main_cell
 from segmentation.masks import Labels, encode_mask
 from segmentation.predict import Segmenter
 from segmentation.threshold import DEFAULT, threshold
-from stages.bootstrap import bootstrap, group_index
+from segmentation.weights import load_shipped
+from stages.bootstrap import Interval, bootstrap, group_index
 from stages.data.catalogue import find_dataset
 from stages.data.sample import Sample
 from stages.data.splits import group_of
 
-__all__ = ["BASELINE", "NETWORK", "Row", "evaluate", "summarise"]
+__all__ = ["BASELINE", "METHODS", "NETWORK", "UNTRAINED", "Row", "evaluate", "mean_dice", "summarise"]
 
 BASELINE = DEFAULT
 NETWORK = "network"
+UNTRAINED = "shipped"
+METHODS = (NETWORK, UNTRAINED, BASELINE)
 _COLUMNS = (
     ("nucleus", "dice"), ("cell", "dice"), ("nucleus", "iou"), ("cell", "iou"), ("cell", "success"),
     ("cell", "boundary_f1"), ("cell", "hd95"), ("instances", "precision"), ("instances", "recall"),
@@ -41,8 +44,8 @@ class Row:
         part: `held out`, or the name of the data set that is tested on alone.
         name: Of the sample.
         group: Of the sample.
-        method: `network` or the baseline's name.
-        file: Predicted labels of the network, relative to the run folder; empty for the baseline.
+        method: `network`, `shipped` (the network as it came, without training) or the baseline's name.
+        file: Predicted labels of the network, relative to the run folder; empty for the others.
         scores: See `mtl.segment.score`.
     """
 
@@ -67,9 +70,9 @@ def evaluate(
     run: Path,
     tell: Callable[[int, int, str], None],
 ) -> list[Row]:
-    """Score network and baseline on the same images, and keep the network's masks.
+    """Score network, shipped network and baseline on the same images, and keep the network's masks.
 
-    Masks of single-cell data sets mark one cell: of both methods the main cell alone counts where the truth holds one.
+    Masks of single-cell data sets mark one cell: of all methods the main cell alone counts where the truth holds one.
 
     Args:
         segmenter: The network.
@@ -78,15 +81,21 @@ def evaluate(
         run: The run folder.
         tell: Told about progress.
     """
+    device = str(next(segmenter.network.parameters()).device)
+    shipped = Segmenter(load_shipped(device), segmenter.settings)
+    find: dict[str, Callable[[Any], Labels]] = {
+        NETWORK: segmenter.labels,
+        UNTRAINED: shipped.labels,
+        BASELINE: lambda image: threshold(image, BASELINE),
+    }
     rows: list[Row] = []
     total, number = sum(map(len, samples.values())), 0
     for part, members in samples.items():
         for sample in members:
             image, truth = load_pair(sample)
             file = f"fold-{fold}/predictions/{number:05d}.png"
-            for method in (NETWORK, BASELINE):
-                found = segmenter.labels(image) if method == NETWORK else threshold(image, BASELINE)
-                found = _comparable(found, truth, sample)
+            for method in METHODS:
+                found = _comparable(find[method](image), truth, sample)
                 if method == NETWORK:
                     write_image(run / file, encode_mask(found))
                 own = file if method == NETWORK else ""
@@ -99,18 +108,18 @@ def evaluate(
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return means by part, method and fold, and the paired difference of network and baseline.
+    """Return means by part, method and fold, and the paired differences of the network from the others.
 
     Returns:
         By part: `images`, `groups`, `methods` (a mean and a standard deviation over folds of each score, and the folds'
-        own means), `difference` (mean Dice of nucleus and cell, network less baseline, in an interval over groups) and
-        `verdict`.
+        own means), `differences` (mean Dice of nucleus and cell, network less each other method, in an interval over
+        groups), `verdict` (on the baseline) and `gain` (on the shipped network).
     """
     parts: dict[str, Any] = {}
     for part in dict.fromkeys(row.part for row in rows):
         own = [row for row in rows if row.part == part]
         methods = {}
-        for method in (NETWORK, BASELINE):
+        for method in METHODS:
             folds = [
                 {key: float(np.mean([row.flat()[key] for row in own if row.fold == fold and row.method == method]))
                  for key in (f"{a}_{b}" for a, b in _COLUMNS)}
@@ -126,7 +135,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
             "images": len({row.name for row in own}),
             "groups": len({row.group for row in own}),
             "methods": methods,
-            **_difference(own),
+            **_differences(own),
         }
     return parts
 
@@ -136,28 +145,45 @@ def mean_dice(row: Row) -> float:
     return (row.scores["nucleus"]["dice"] + row.scores["cell"]["dice"]) / 2
 
 
-def _difference(rows: Sequence[Row]) -> dict[str, Any]:
-    network = {(row.fold, row.name): row for row in rows if row.method == NETWORK}
-    baseline = {(row.fold, row.name): row for row in rows if row.method == BASELINE}
-    names = sorted({name for _, name in network})
-    gains = {
-        name: float(
-            np.mean([mean_dice(network[key]) - mean_dice(baseline[key]) for key in network if key[1] == name])
-        )
-        for name in names
+def _differences(rows: Sequence[Row]) -> dict[str, Any]:
+    over, gain = _difference(rows, BASELINE), _difference(rows, UNTRAINED)
+    verdict = {
+        1: f"The network beats {BASELINE} by {_points(over)}.",
+        0: f"The network is not shown to beat {BASELINE}, {_points(over)}: it has not earned its place.",
+        -1: f"The network is behind {BASELINE}, {_points(over)}: it has not earned its place.",
     }
+    trained = {
+        1: f"Training gained {_points(gain)} over the shipped network.",
+        0: f"Training is not shown to gain over the shipped network, {_points(gain)}.",
+        -1: f"Training lost against the shipped network, {_points(gain)}: use that one here.",
+    }
+    return {
+        "differences": {BASELINE: asdict(over), UNTRAINED: asdict(gain)},
+        "verdict": verdict[_side(over)],
+        "gain": trained[_side(gain)],
+    }
+
+
+def _side(found: Interval) -> int:
+    return 1 if found.low > 0 else -1 if found.high < 0 else 0
+
+
+def _points(found: Interval) -> str:
+    low, value, high = (100 * number for number in (found.low, found.value, found.high))
+    return f"{value:+.1f} points of mean Dice [95 % interval {low:+.1f} to {high:+.1f}]"
+
+
+def _difference(rows: Sequence[Row], rival: str) -> Interval:
+    network = {(row.fold, row.name): row for row in rows if row.method == NETWORK}
+    other = {(row.fold, row.name): row for row in rows if row.method == rival}
+    gains: dict[str, list[float]] = {}
+    for key, row in network.items():
+        gains.setdefault(row.name, []).append(mean_dice(row) - mean_dice(other[key]))
     groups = {row.name: row.group for row in rows}
-    values = np.array([gains[name] for name in names])
+    names = sorted(gains)
+    values = np.array([np.mean(gains[name]) for name in names])
     index = group_index([groups[name] for name in names], len(names))
-    found = bootstrap(lambda weights: weights @ values / weights.sum(axis=1), index, 2000, 0)
-    told = f"{100 * found.value:+.1f} points of mean Dice [95 % interval {100 * found.low:+.1f} to {100 * found.high:+.1f}]"
-    if found.low > 0:
-        verdict = f"The network beats {BASELINE} by {told}."
-    elif found.high < 0:
-        verdict = f"The network is behind {BASELINE}, {told}: it has not earned its place."
-    else:
-        verdict = f"The network is not shown to beat {BASELINE}, {told}: it has not earned its place."
-    return {"difference": asdict(found), "verdict": verdict}
+    return bootstrap(lambda weights: weights @ values / weights.sum(axis=1), index, 2000, 0)
 
 
 def _comparable(found: Labels, truth: Labels, sample: Sample) -> Labels:

@@ -15,22 +15,25 @@ from mtl.errors import RunError
 from mtl.progress import Reporter
 from mtl.runs import RunFolder, environment, read_json, write_json, write_text
 from mtl.segment.data import Masked, Source, cell_sizes, load_pair, make_split, read_sources, scaled
-from mtl.segment.evaluate import BASELINE, NETWORK, Row, evaluate, summarise
+from mtl.segment.evaluate import METHODS, NETWORK, Row, evaluate, summarise
 from mtl.segment.methods import pick_device
 from mtl.segment.plan import TrainPlan
-from segmentation.crops import CropSettings
+from segmentation.crops import CropSettings, Pair
 from segmentation.networks import SegmentationNetwork
 from segmentation.predict import PredictSettings, Segmenter
 from segmentation.scores import dice
 from segmentation.training import TrainSettings, train_network
-from segmentation.weights import ModelCard, load_network, save_network
+from segmentation.weights import ModelCard, load_network, read_card, save_network
 from stages.data.sample import Sample
+from stages.data.smears import render_masked
 from stages.data.splits import Split, check_split, save_split
 
 __all__ = ["TrainedRun", "train_run"]
 
 _REPORTS = 15  # of a training: points of its curves, and checkpoints
 _VALIDATED = 24  # images
+_RENDERED = 400  # fields
+_MAGNIFICATIONS = (4.0, 6.5)  # px per um: white cells measure about `CELL_SIZE`, as in the images beside them
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class TrainedRun:
         lines = []
         for part, found in self.parts.items():
             lines.append(f"{part} ({found['images']} images): {found['verdict']}")
-            for method in (NETWORK, BASELINE):
+            lines.append(f"  {found['gain']}")
+            for method in METHODS:
                 mean = found["methods"][method]["mean"]
                 lines.append(
                     f"  {method:<12} nucleus Dice {mean['nucleus_dice']:.4f}, cell Dice {mean['cell_dice']:.4f}"
@@ -91,17 +95,19 @@ def train_run(plan: TrainPlan, runs: Path, name: str | None, device: str) -> Tra
     with run.lock(), Reporter() as reporter:
         masked = read_sources(data, test, plan.limit, reporter.step)
         _same_plan(run.path, plan, masked)
+        rehearsal = _Rehearsal(plan, reporter)
         rows: list[Row] = []
         history: list[dict[str, Any]] = []
         for fold in range(plan.folds):
-            done = _fold(run.path, plan, masked, fold, where, reporter)
+            done = _fold(run.path, plan, masked, fold, where, reporter, rehearsal)
             rows += done["rows"]
             history += done["history"]
         return _finish(run.path, plan, masked, rows, history)
 
 
 def _same_plan(path: Path, plan: TrainPlan, masked: Masked) -> None:
-    told = json.loads(json.dumps({**asdict(plan), "fingerprint": masked.fingerprint}))
+    start = read_card(plan.weights).sha256 if plan.weights else None
+    told = json.loads(json.dumps({**asdict(plan), "start_sha256": start, "fingerprint": masked.fingerprint}))
     config = path / "config.json"
     if config.is_file() and read_json(config) != told:
         raise RunError(
@@ -111,7 +117,13 @@ def _same_plan(path: Path, plan: TrainPlan, masked: Masked) -> None:
 
 
 def _fold(
-    path: Path, plan: TrainPlan, masked: Masked, fold: int, device: str, reporter: Reporter
+    path: Path,
+    plan: TrainPlan,
+    masked: Masked,
+    fold: int,
+    device: str,
+    reporter: Reporter,
+    rehearsal: _Rehearsal,
 ) -> dict[str, Any]:
     folder = path / f"fold-{fold + 1}"
     folder.mkdir(exist_ok=True)
@@ -124,7 +136,7 @@ def _fold(
     save_split(split, path / "splits" / f"fold-{fold + 1}.json")
     weights = folder / "weights.safetensors"
     if not (weights.is_file() and (folder / "history.json").is_file()):
-        _train(folder, plan, masked, split, fold, device, reporter)
+        _train(folder, plan, masked, split, fold, device, reporter, rehearsal)
     tested = {"held out": [one for one in masked.train if one.name in set(split.test)]}
     for one in masked.test:
         tested.setdefault(one.label, []).append(one)
@@ -140,7 +152,14 @@ def _fold(
 
 
 def _train(
-    folder: Path, plan: TrainPlan, masked: Masked, split: Split, fold: int, device: str, reporter: Reporter
+    folder: Path,
+    plan: TrainPlan,
+    masked: Masked,
+    split: Split,
+    fold: int,
+    device: str,
+    reporter: Reporter,
+    rehearsal: _Rehearsal,
 ) -> None:
     members = {sample.name: sample for sample in masked.train}
     own = [members[name] for name in split.train]
@@ -148,7 +167,8 @@ def _train(
     pairs = [scaled(*load_pair(sample), sizes[sample.label]) for sample in own]
     steps = plan.epochs * math.ceil(len(own) / plan.batch_size) if plan.epochs else plan.steps
     settings = TrainSettings(
-        steps=steps, batch_size=plan.batch_size, lr=plan.learning_rate, seed=plan.seed + fold,
+        steps=steps, batch_size=plan.batch_size, lr=plan.rate, seed=plan.seed + fold,
+        border=plan.border, rehearsal=plan.rehearsed,
         every=max(math.ceil(steps / _REPORTS), 1), precision="bf16" if device == "cuda" else "fp32",
         crops=CropSettings(size=plan.crop_size, scale=(0.67, 1.5)),
     )  # fmt: skip
@@ -159,10 +179,13 @@ def _train(
         reporter.step(title, step, steps, f"loss {loss:.3f}, validation Dice {validation or math.nan:.3f}")
 
     network = plan.network(plan.seed + fold)
+    for parameter in network.parameters():
+        parameter.requires_grad_(True)
     trained = train_network(
         network,
         pairs,
         settings,
+        rehearsal=rehearsal.pairs(steps),
         device=device,
         checkpoint=folder / "checkpoint.pt",
         progress=told,
@@ -183,6 +206,25 @@ def _train(
     )  # fmt: skip
     save_network(network, folder / "weights.safetensors", card)
     write_json(folder / "history.json", history)
+
+
+class _Rehearsal:
+    # Rendered smears, made when a fold first needs them; the first of many are the same as few.
+    def __init__(self, plan: TrainPlan, reporter: Reporter) -> None:
+        self._plan, self._reporter = plan, reporter
+        self._pairs: list[Pair] = []
+
+    def pairs(self, steps: int) -> Sequence[Pair]:
+        count = min(math.ceil(steps * self._plan.batch_size * self._plan.rehearsed), _RENDERED)
+        if len(self._pairs) < count:
+            images, labels = render_masked(
+                count,
+                self._plan.seed,
+                pixels_per_um=_MAGNIFICATIONS,
+                told=lambda done, total: self._reporter.step("render smears", done, total),
+            )
+            self._pairs = list(zip(images, labels, strict=True))
+        return self._pairs[:count]
 
 
 class _Validation:

@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,10 +6,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 
+from segmentation import training
 from segmentation.augment import ColourSettings
-from segmentation.crops import CropSettings
-from segmentation.errors import ImageError, MaskError, ModelError
+from segmentation.crops import CropSettings, Pairs
+from segmentation.errors import ImageError, MaskError, ModelError, ParameterError
 from segmentation.networks import NetworkRecipe, SegmentationNetwork, create_network
 from segmentation.training import TrainSettings, train_network
 
@@ -50,7 +53,8 @@ def test_training_lowers_the_loss_and_learns_discs() -> None:
     assert not network.training
 
 
-def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_resumed_equals_uninterrupted(tmp_path: Path, share: float) -> None:
     class Stop(Exception):  # noqa: N818 - a signal of this test
         pass
 
@@ -59,14 +63,39 @@ def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
             raise Stop
 
     whole, broken, resumed = _network(), _network(), _network()
-    train_network(whole, _pairs(), FAST)
+    settings, old = replace(FAST, rehearsal=share), _pairs(2) if share else []
+    train_network(whole, _pairs(), settings, rehearsal=old)
     checkpoint = tmp_path / "training.pt"
     with pytest.raises(Stop):
-        train_network(broken, _pairs(), FAST, checkpoint=checkpoint, progress=stop)
-    trained = train_network(resumed, _pairs(), FAST, checkpoint=checkpoint)
+        train_network(broken, _pairs(), settings, rehearsal=old, checkpoint=checkpoint, progress=stop)
+    trained = train_network(resumed, _pairs(), settings, rehearsal=old, checkpoint=checkpoint)
     assert len(trained.losses) == 2
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_rehearsal_cuts_its_share_of_all_crops(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: Counter[int] = Counter()
+    sample = training.sample_batch
+
+    def counted(
+        pairs: Pairs, count: int, settings: CropSettings, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        cut[len(pairs)] += count
+        return sample(pairs, count, settings, rng)
+
+    monkeypatch.setattr(training, "sample_batch", counted)
+    settings = replace(FAST, steps=40, every=40, colours=None, rehearsal=0.25)
+    train_network(_network(), _pairs(4), settings, rehearsal=_pairs(3))
+    assert sum(cut.values()) == 160
+    assert binomtest(cut[3], 160, 0.25).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 0.5])
+def test_a_share_without_pairs_or_out_of_range_is_refused(share: float) -> None:
+    rehearsal = [] if share == 0.5 else _pairs(1)
+    with pytest.raises(ParameterError, match="rehearsal"):
+        train_network(_network(), _pairs(1), replace(FAST, rehearsal=share), rehearsal=rehearsal)
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
