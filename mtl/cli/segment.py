@@ -137,7 +137,10 @@ def train(
         ),
     ] = None,
     border: Annotated[float, typer.Option(help="Extra weight of pixels near borders.")] = 0.5,
-    steps: Annotated[int, typer.Option(help="Optimiser steps a fold.")] = 1500,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Optimiser steps a fold; 500 from weights, 1500 from random ones."),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(help="Instead of --steps: passes of as many crops as there are training images."),

@@ -24,6 +24,7 @@ class TrainPlan:
         start: `shipped`, `none` for random weights, a weight file, or `auto`: the shipped weights where they fit.
         rehearsal: Part of each batch that is rendered smears; None takes a half where training starts from weights, which
             would else forget other laboratories, and nothing where it starts from random ones.
+        steps: None takes 500 where training starts from weights, else 1500.
         learning_rate: None takes 3e-4 where training starts from weights, else 3e-3.
     """
 
@@ -38,7 +39,7 @@ class TrainPlan:
     start: str = "auto"
     rehearsal: float | None = None
     border: float = 0.5
-    steps: int = 1500
+    steps: int | None = None
     epochs: int | None = None
     folds: int = 1
     batch_size: int = 16
@@ -102,6 +103,11 @@ class TrainPlan:
     def rehearsed(self) -> float:
         """Part of each batch that is rendered smears."""
         return self.rehearsal if self.rehearsal is not None else 0.5 if self.weights else 0.0
+
+    @property
+    def updates(self) -> int:
+        """Optimiser steps of a fold."""
+        return self.steps if self.steps is not None else 500 if self.weights else 1500
 
     @property
     def rate(self) -> float:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mtl.errors import RunError
 from mtl.progress import Reporter
 from mtl.runs import RunFolder, environment, read_json, write_json, write_text
@@ -22,6 +24,7 @@ from segmentation.crops import CropSettings, Pair
 from segmentation.networks import SegmentationNetwork
 from segmentation.predict import PredictSettings, Segmenter
 from segmentation.scores import dice
+from segmentation.tiles import supports_bf16
 from segmentation.training import TrainSettings, train_network
 from segmentation.weights import ModelCard, load_network, read_card, save_network
 from stages.data.sample import Sample
@@ -165,11 +168,11 @@ def _train(
     own = [members[name] for name in split.train]
     sizes = cell_sizes(own)
     pairs = [scaled(*load_pair(sample), sizes[sample.label]) for sample in own]
-    steps = plan.epochs * math.ceil(len(own) / plan.batch_size) if plan.epochs else plan.steps
+    steps = plan.epochs * math.ceil(len(own) / plan.batch_size) if plan.epochs else plan.updates
     settings = TrainSettings(
         steps=steps, batch_size=plan.batch_size, lr=plan.rate, seed=plan.seed + fold,
         border=plan.border, rehearsal=plan.rehearsed,
-        every=max(math.ceil(steps / _REPORTS), 1), precision="bf16" if device == "cuda" else "fp32",
+        every=max(math.ceil(steps / _REPORTS), 1), precision="bf16" if supports_bf16(torch.device(device)) else "fp32",
         crops=CropSettings(size=plan.crop_size, scale=(0.67, 1.5)),
     )  # fmt: skip
     title = f"fold {fold + 1} of {plan.folds}: train" if plan.folds > 1 else "train"
