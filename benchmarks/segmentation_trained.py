@@ -50,6 +50,7 @@ from stages.data.duplicates import find_copies, group_duplicates, near_duplicate
 from stages.data.smears import render_masked
 from stages.data.splits import group_of
 from stages.data.wbc import scan
+from stages.memory import keep_freed_memory
 
 CELL = 72.0  # cells of Dataset 1 are this wide in pixels (median); BCCD's fields are shrunk to it
 THUMBNAIL = 64
@@ -464,6 +465,7 @@ def main() -> None:
         parser.error(f"expected measurements among {', '.join(BARS)}, but got {', '.join(sorted(unknown))}")
     if not (given.data / "wbc").is_dir():
         sys.exit("MTL_REALDATA names no folder with wbc in it; see shared/data/README.md")
+    keep_freed_memory()
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(given.threads)
     rows: dict[str, list[str]] = {}

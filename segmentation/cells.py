@@ -139,12 +139,14 @@ def _split(mask: npt.NDArray[np.bool_], neck: float) -> Instances:
 def _merged(basins: Instances, distance: npt.NDArray[Any], neck: float) -> Instances:
     # Join neighbours from the widest neck down, while the neck is wide against the smaller of the two.
     count = int(basins.max())
-    heights = ndimage.maximum(distance, basins, np.arange(count + 1))
+    heights = np.zeros(count + 1, distance.dtype)
+    np.maximum.at(heights, basins, distance)
     necks: dict[tuple[int, int], float] = {}
     for axis in (0, 1):
         one, other = (basins[:-1], basins[1:]) if axis == 0 else (basins[:, :-1], basins[:, 1:])
         far, near = (distance[:-1], distance[1:]) if axis == 0 else (distance[:, :-1], distance[:, 1:])
-        meet = (one != other) & (one > 0) & (other > 0)
+        meet = one != other
+        meet[meet] = (one[meet] > 0) & (other[meet] > 0)
         low, high = np.minimum(one[meet], other[meet]), np.maximum(one[meet], other[meet])
         for a, b, width in zip(
             low.tolist(), high.tolist(), np.minimum(far[meet], near[meet]).tolist(), strict=True

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Final, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segmentation.errors import ModelError
-from segmentation.residual_unet import ResidualUNet
+from segmentation.residual_unet import ResidualBlock, ResidualUNet
 
 __all__ = [
     "CLASSES",
@@ -19,6 +21,7 @@ __all__ = [
     "SegmentationNetwork",
     "architectures",
     "create_network",
+    "fused",
 ]
 
 RESIDUAL_UNET: Final = "residual-unet"
@@ -107,6 +110,23 @@ def pad_to_multiple(images: torch.Tensor, multiple: int) -> torch.Tensor:
             images = functional.pad(images, (0, once[1], 0, once[0]), mode="replicate")
             down, right = down - once[0], right - once[1]
     return images
+
+
+def fused(network: SegmentationNetwork) -> SegmentationNetwork:
+    """Return a copy for inference with batch norms folded into the convolutions before them: the same function, faster.
+
+    Args:
+        network: The network; only `residual-unet` has what can be folded here, others are copied as they are.
+    """
+    copied = deepcopy(network).eval()
+    for block in copied.modules():
+        if isinstance(block, ResidualBlock):
+            block.first = fuse_conv_bn_eval(block.first, cast(nn.BatchNorm2d, block.first_norm))
+            block.second = fuse_conv_bn_eval(block.second, cast(nn.BatchNorm2d, block.second_norm))
+            block.first_norm = block.second_norm = nn.Identity()
+            if isinstance(block.shortcut, nn.Sequential):
+                block.shortcut = fuse_conv_bn_eval(*block.shortcut)
+    return copied
 
 
 def architectures() -> tuple[str, ...]:

@@ -13,14 +13,15 @@ from segmentation.cells import Cells, CellSettings, find_cells, typical_area
 from segmentation.errors import ParameterError
 from segmentation.light import background_gains, check_image
 from segmentation.masks import Labels
-from segmentation.networks import SegmentationNetwork
+from segmentation.networks import SegmentationNetwork, fused
 from segmentation.tiles import TileSettings, tiled_probabilities
 
 __all__ = ["PredictSettings", "Segmenter"]
 
 Image = npt.NDArray[np.uint8]
 _OVERVIEW = 144  # longest side of the first look
-_LOOKS = 4
+_LOOK = 320  # longest side of later ones: where cells are, not the whole field
+_LOOKS = 6
 _SCALES = (0.05, 3.0)
 
 
@@ -51,12 +52,12 @@ class Segmenter:
     """A trained network and how to use it.
 
     Args:
-        network: The network, on its device; it is put into evaluation mode.
+        network: The network, on its device; later changes of its weights are not seen.
         settings: How images are segmented; None takes the defaults.
     """
 
     def __init__(self, network: SegmentationNetwork, settings: PredictSettings | None = None) -> None:
-        self.network = network.eval()
+        self.network = fused(network)
         self.settings = settings or PredictSettings()
 
     def probabilities(self, image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -78,7 +79,8 @@ class Segmenter:
         """Return the magnification that brings the image's cells to `PredictSettings.cell_size`.
 
         The first look is at small size: seen too small a cell is still a blob, while seen too large its pale cytoplasm
-        is lost and lobes of its nucleus pass for cells. Further looks, at the scale that follows, correct the estimate.
+        is lost and lobes of its nucleus pass for cells. Further looks, at the scale that follows and where most cells are,
+        correct the estimate.
 
         Args:
             image: (H, W, 3) uint8 RGB.
@@ -87,16 +89,21 @@ class Segmenter:
         gains = gains or background_gains(image)
         tiles = replace(self.settings.tiles, flips=False)
         scale: float = min(1.0, _OVERVIEW / max(image.shape[:2]))
+        part = slice(0, image.shape[0]), slice(0, image.shape[1])
         for _ in range(_LOOKS):
-            seen = self._at_scale(image, scale, gains, tiles, grow=False)
-            diameter = _diameter(np.asarray(seen.argmax(axis=0), np.uint8))
+            seen = self._at_scale(image[part], scale, gains, tiles, grow=False)
+            labels = np.asarray(seen.argmax(axis=0), np.uint8)
+            diameter = _diameter(labels)
             # Where nothing is found, cells may be too small to be seen yet.
             change = self.settings.cell_size / diameter if diameter else 2.0
             if diameter is None and scale >= 1:
                 break
-            scale = float(np.clip(scale * change, *_SCALES))
-            if diameter and 0.7 < change < 1.4:
-                break
+            wanted = float(np.clip(scale * change, *_SCALES))
+            if diameter:
+                if 0.7 < change < 1.4:
+                    return wanted
+                part = _window(labels > 0, part, image.shape[:2], _LOOK / wanted)
+            scale = wanted
         return scale
 
     def _at_scale(
@@ -117,6 +124,23 @@ class Segmenter:
             return found
         planes = [cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in found]
         return np.asarray(planes, np.float32)
+
+
+def _window(
+    cells: npt.NDArray[np.bool_], part: tuple[slice, slice], shape: tuple[int, ...], side: float
+) -> tuple[slice, slice]:
+    # The square of this side, in pixels of the image, that holds most pixels of cells; `part` is where `cells` was seen.
+    ratio = (part[0].stop - part[0].start) / cells.shape[0], (part[1].stop - part[1].start) / cells.shape[1]
+    reach = max(round(side / ratio[1]), 1), max(round(side / ratio[0]), 1)
+    held = cv2.blur(cells.astype(np.float32), reach, borderType=cv2.BORDER_CONSTANT)
+    place = np.unravel_index(int(held.argmax()), held.shape)
+    window = []
+    for axis in (0, 1):
+        length = min(round(side), shape[axis])
+        start = round(part[axis].start + (int(place[axis]) + 0.5) * ratio[axis] - length / 2)
+        start = min(max(start, 0), shape[axis] - length)
+        window.append(slice(start, start + length))
+    return window[0], window[1]
 
 
 def _diameter(labels: Labels) -> float | None:

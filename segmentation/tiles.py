@@ -25,19 +25,20 @@ class TileSettings:
     Attributes:
         size: Height and width of a tile in pixels; a smaller image is one tile.
         overlap: Pixels that neighbouring tiles share at least, less than half of `size`.
-        batch_size: Tiles that the network sees at once.
+        batch_size: Tiles that the network sees at once; None takes 1 on a processor, whose caches hold no more, else 8.
         flips: Average over the four mirror images, at four times the work.
         precision: `auto` takes bf16 where the processor is made for it, else fp32.
     """
 
     size: int = 512
     overlap: int = 64
-    batch_size: int = 2
+    batch_size: int | None = None
     flips: bool = False
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
     def __post_init__(self) -> None:
-        if self.size < 16 or not 0 <= 2 * self.overlap < self.size or self.batch_size < 1:
+        few = self.batch_size is not None and self.batch_size < 1
+        if self.size < 16 or not 0 <= 2 * self.overlap < self.size or few:
             raise ParameterError(
                 "Expected `size` to be 16 or more, `overlap` less than half of it and `batch_size` 1 or more, "
                 f"but got {self.size}, {self.overlap} and {self.batch_size}; do change them"
@@ -125,7 +126,9 @@ def tiled_probabilities(
     factor = torch.tensor(gains) / 255
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and supports_bf16(device))
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        for places in _batches(height, width, settings):
+        for places in _batches(
+            height, width, settings, settings.batch_size or (1 if device.type == "cpu" else 8)
+        ):
             tiles = torch.stack([torch.from_numpy(np.ascontiguousarray(image[place])) for place, _ in places])
             # Channels come last in the image already: the permuted view is channels_last without a copy.
             batch = (tiles.to(device) * factor.to(device)).permute(0, 3, 1, 2)
@@ -153,7 +156,7 @@ def _predict(network: nn.Module, batch: torch.Tensor, flips: bool) -> torch.Tens
 _Place = tuple[tuple[slice, slice], torch.Tensor]
 
 
-def _batches(height: int, width: int, settings: TileSettings) -> Iterator[list[_Place]]:
+def _batches(height: int, width: int, settings: TileSettings, count: int) -> Iterator[list[_Place]]:
     size = settings.size
     rows, columns = tile_starts(height, size, settings.overlap), tile_starts(width, size, settings.overlap)
     tall, wide = min(size, height), min(size, width)
@@ -168,7 +171,7 @@ def _batches(height: int, width: int, settings: TileSettings) -> Iterator[list[_
         for column in range(len(columns)):
             horizontal, across = axis(columns, column, wide)
             places.append(((vertical, horizontal), torch.from_numpy(np.outer(down, across))))
-            if len(places) == settings.batch_size:
+            if len(places) == count:
                 yield places
                 places = []
     if places:

@@ -16,6 +16,7 @@ from mtl.benchmark.plan import Cell, Design
 from mtl.config import Experiment
 from mtl.errors import RunError
 from mtl.progress import Steps
+from stages.memory import keep_freed_memory
 
 __all__ = ["run_in_workers"]
 
@@ -98,6 +99,7 @@ def _begin(told: Any, threads: int) -> None:
     global _told
     import torch
 
+    keep_freed_memory()
     torch.set_num_threads(threads)
     _told = told
 

@@ -14,6 +14,7 @@ from mtl.cli import benchmark, data, run, segment, tune
 from mtl.errors import MtlError
 from segmentation.errors import SegmentationError
 from stages.errors import StagesError
+from stages.memory import keep_freed_memory
 
 __all__ = ["app", "main"]
 
@@ -58,6 +59,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that knows no umlauts shall print an escape, not fail.
             stream.reconfigure(errors="backslashreplace")
+    keep_freed_memory()
     command = typer.main.get_command(app)
     try:
         code = command.main(standalone_mode=False)
