@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmentation.cells import Cells, CellSettings, find_cells, typical_area
+from segmentation.cells import Cells, CellSettings, find_cells, find_instances, typical_area
 from segmentation.errors import ParameterError
 from segmentation.light import background_gains, check_image
 from segmentation.masks import Labels
@@ -69,7 +69,9 @@ class Segmenter:
 
     def labels(self, image: npt.NDArray[Any]) -> Labels:
         """Return (H, W) uint8 labels: 0 background, 1 cytoplasm, 2 nucleus."""
-        return np.asarray(self.probabilities(image).argmax(axis=0), np.uint8)
+        background, cytoplasm, nucleus = self.probabilities(image)
+        # The same as `argmax`, which takes four times as long over planes.
+        return np.where(nucleus > np.maximum(background, cytoplasm), np.uint8(2), cytoplasm > background)
 
     def cells(self, image: npt.NDArray[Any]) -> Cells:
         """Return the white cells of (H, W, 3) uint8 RGB."""
@@ -145,8 +147,11 @@ def _window(
 
 def _diameter(labels: Labels) -> float | None:
     # Typical diameter in pixels: of the cell that a random pixel of a cell belongs to, so that debris does not count.
-    found = find_cells(labels, settings=CellSettings(min_area=30)).cells
-    whole = [cell for cell in found if not cell.touches_border] or list(found)
-    if not whole:
-        return None
-    return float(2 * np.sqrt(typical_area([cell.area for cell in whole]) / np.pi))
+    instances = find_instances(labels, CellSettings(min_area=30))
+    areas = np.bincount(instances.ravel())
+    areas[0] = 0
+    whole = areas.copy()
+    for edge in (instances[0], instances[-1], instances[:, 0], instances[:, -1]):
+        whole[edge] = 0
+    known = whole[whole > 0] if whole.any() else areas[areas > 0]
+    return float(2 * np.sqrt(typical_area(known) / np.pi)) if known.size else None

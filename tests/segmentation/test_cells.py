@@ -1,8 +1,12 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy import ndimage
 
-from segmentation.cells import CellSettings, crop_cell, find_cells, keep_cells, main_cell
+from segmentation.cells import CellSettings, crop_cell, find_cells, find_instances, keep_cells, main_cell
 from segmentation.errors import ParameterError
 
 Disc = tuple[int, int, int, int]  # x, y, radius, radius of the nucleus
@@ -106,3 +110,24 @@ def test_image_and_labels_must_fit() -> None:
 def test_an_image_that_is_nothing_but_cell_is_one_cell() -> None:
     found = find_cells(np.full((40, 50), 2, np.uint8))
     assert [(cell.area, cell.touches_border) for cell in found.cells] == [(2000, True)]
+
+
+SHAPES = st.tuples(st.integers(1, 14), st.integers(1, 14))
+ALL = CellSettings(min_area=1, min_share=0.0, min_nucleus=0.0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(arrays.arrays(np.uint8, SHAPES, elements=st.integers(0, 2)))
+def test_cells_cover_the_filled_mask_once_and_each_is_connected(labels: np.ndarray) -> None:
+    instances = find_instances(labels, ALL)
+    np.testing.assert_array_equal(instances > 0, ndimage.binary_fill_holes(labels > 0))
+    numbers = np.unique(instances[instances > 0])
+    assert numbers.tolist() == list(range(1, len(numbers) + 1))
+    for number in numbers if not instances.all() else ():
+        assert ndimage.label(instances == number)[1] == 1
+
+
+def test_instances_are_those_of_the_cells() -> None:
+    labels = _draw([(40, 40, 20, 14), (75, 40, 20, 14), (120, 80, 22, 15)])
+    np.testing.assert_array_equal(find_instances(labels), find_cells(labels).instances)
+    assert find_instances(labels).max() == 3

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segmentation.errors import ModelError
-from segmentation.networks import NetworkRecipe, SegmentationNetwork, create_network, pad_to_multiple
+from segmentation.networks import NetworkRecipe, SegmentationNetwork, create_network, fused, pad_to_multiple
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +54,20 @@ def test_unknown_names_list_the_known() -> None:
         create_network(NetworkRecipe(architecture="unet", encoder="resnet17"))
     with pytest.raises(ModelError, match="another architecture"):
         create_network(NetworkRecipe(encoder="resnet18"))
+
+
+def test_folded_batch_norms_are_the_same_function() -> None:
+    torch.manual_seed(0)
+    network = create_network(NetworkRecipe(width=4, depth=2))
+    with torch.no_grad():
+        network.forward_levels(torch.rand(8, 3, 32, 32))  # running statistics that are not 0 and 1
+        for name, value in network.named_parameters():
+            if "norm" in name:
+                value.uniform_(0.5, 1.5)
+    network.eval()
+    folded = fused(network)
+    images = torch.rand(2, 3, 40, 24)
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(images), network(images), rtol=1e-4, atol=1e-5)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())

@@ -48,6 +48,20 @@ def test_scale_brings_cells_to_the_size_of_training(radius: int) -> None:
     assert scale * 2 * radius == pytest.approx(50, rel=0.1)
 
 
+@pytest.mark.parametrize("corner", [(150, 200), (1350, 1700)])
+def test_large_fields_are_looked_at_where_their_cells_are(corner: tuple[int, int]) -> None:
+    image = np.full((1500, 2000, 3), (250, 240, 170), np.uint8)
+    for shift in (0, 140):
+        cv2.circle(image, (corner[1] + shift, corner[0]), 60, (200, 150, 160), -1)
+        cv2.circle(image, (corner[1] + shift, corner[0]), 42, (90, 40, 120), -1)
+    segmenter = _segmenter(cell_size=60.0)
+    seen: list[int] = []
+    segmenter.network.register_forward_pre_hook(lambda _, given: seen.append(given[0][0, 0].numel()))
+    assert segmenter.estimate_scale(image) == pytest.approx(0.5, rel=0.1)
+    assert max(seen) <= 320 * 320
+    assert sum(seen) < 0.15 * image.shape[0] * image.shape[1]
+
+
 def test_probabilities_sum_to_one_at_the_size_of_the_image() -> None:
     found = _segmenter().probabilities(_image(20, 151, 203))
     assert found.shape == (3, 151, 203)
