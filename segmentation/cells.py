@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from skimage.feature import peak_local_max
-from skimage.measure import regionprops
 from skimage.segmentation import watershed
 
 from segmentation.errors import ParameterError
@@ -112,10 +112,16 @@ def find_cells(
         raise ParameterError(
             f"Expected `image` to be {labels.shape} as `labels` are, but got {image.shape[:2]}; do pair them anew"
         )
-    nucleus = labels == NUCLEUS
     instances = find_instances(labels, settings)
-    regions: list[Any] = regionprops(instances)  # type: ignore[no-untyped-call]
-    return Cells(instances, tuple(_measure(region, nucleus, image) for region in regions))
+    boxes = ndimage.find_objects(instances)
+    nucleus = labels == NUCLEUS
+    return Cells(
+        instances,
+        tuple(
+            _measure(number, (rows, columns), instances, nucleus, image)
+            for number, (rows, columns) in enumerate(boxes, 1)
+        ),
+    )
 
 
 def find_instances(labels: Labels, settings: CellSettings | None = None) -> Instances:
@@ -219,27 +225,51 @@ def typical_area(areas: npt.ArrayLike) -> float:
     return float(ordered[np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)])
 
 
-def _measure(region: Any, nucleus: npt.NDArray[np.bool_], image: npt.NDArray[np.uint8] | None) -> Cell:
-    top, left, bottom, right = (int(edge) for edge in region.bbox)
-    place = (slice(top, bottom), slice(left, right))
-    inside = region.image
-    area, nucleus_area = int(region.area), int((nucleus[place] & inside).sum())
+def _measure(
+    number: int,
+    place: tuple[slice, slice],
+    instances: Instances,
+    nucleus: npt.NDArray[np.bool_],
+    image: npt.NDArray[np.uint8] | None,
+) -> Cell:
+    rows, columns = place
+    inside = instances[place] == number
+    mask = inside.astype(np.uint8)
+    moments = cv2.moments(mask, binaryImage=True)
+    area, nucleus_area = int(moments["m00"]), int((nucleus[place] & inside).sum())
     colour: tuple[float, float, float] | None = None
     if image is not None:
         red, green, blue = image[place][inside].mean(axis=0).tolist()
         colour = (red, green, blue)
+    height, width = instances.shape
     return Cell(
-        instance=int(region.label),
-        centroid=(float(region.centroid[1]), float(region.centroid[0])),
-        box=(left, top, right, bottom),
+        instance=number,
+        centroid=(
+            columns.start + moments["m10"] / moments["m00"],
+            rows.start + moments["m01"] / moments["m00"],
+        ),
+        box=(columns.start, rows.start, columns.stop, rows.stop),
         area=area,
         nucleus_area=nucleus_area,
         nucleus_to_cytoplasm=nucleus_area / (area - nucleus_area) if area > nucleus_area else None,
-        eccentricity=float(region.eccentricity),
-        solidity=float(region.solidity),
-        touches_border=top == 0 or left == 0 or bottom == nucleus.shape[0] or right == nucleus.shape[1],
+        eccentricity=_eccentricity(moments),
+        solidity=area / _hull_area(mask),
+        touches_border=rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width,
         mean_colour=colour,
     )
+
+
+def _eccentricity(moments: Mapping[str, float]) -> float:
+    # From the longer and the shorter axis of the ellipse of equal second moments.
+    middle = (moments["mu20"] + moments["mu02"]) / 2
+    reach = math.hypot((moments["mu20"] - moments["mu02"]) / 2, moments["mu11"])
+    return math.sqrt(max(1 - (middle - reach) / (middle + reach), 0.0)) if middle + reach > 0 else 0.0
+
+
+def _hull_area(mask: npt.NDArray[np.uint8]) -> int:
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.convexHull(np.concatenate(outlines))
+    return int(cv2.fillConvexPoly(np.zeros_like(mask), hull, 1).sum())
 
 
 def main_cell(cells: Cells) -> Cell | None:

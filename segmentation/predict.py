@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from segmentation.cells import Cells, CellSettings, find_cells, find_instances, typical_area
 from segmentation.errors import ParameterError
@@ -69,9 +70,11 @@ class Segmenter:
 
     def labels(self, image: npt.NDArray[Any]) -> Labels:
         """Return (H, W) uint8 labels: 0 background, 1 cytoplasm, 2 nucleus."""
-        background, cytoplasm, nucleus = self.probabilities(image)
-        # The same as `argmax`, which takes four times as long over planes.
-        return np.where(nucleus > np.maximum(background, cytoplasm), np.uint8(2), cytoplasm > background)
+        background, cytoplasm, nucleus = torch.from_numpy(self.probabilities(image))
+        # The same as `argmax`, which takes several times as long over planes.
+        cell = (cytoplasm > background).to(torch.uint8)
+        found: Labels = torch.where(nucleus > torch.maximum(background, cytoplasm), 2, cell).numpy()
+        return found
 
     def cells(self, image: npt.NDArray[Any]) -> Cells:
         """Return the white cells of (H, W, 3) uint8 RGB."""

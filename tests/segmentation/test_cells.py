@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
+from skimage.measure import regionprops
 
 from segmentation.cells import CellSettings, crop_cell, find_cells, find_instances, keep_cells, main_cell
 from segmentation.errors import ParameterError
@@ -131,3 +132,23 @@ def test_instances_are_those_of_the_cells() -> None:
     labels = _draw([(40, 40, 20, 14), (75, 40, 20, 14), (120, 80, 22, 15)])
     np.testing.assert_array_equal(find_instances(labels), find_cells(labels).instances)
     assert find_instances(labels).max() == 3
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    axes=st.tuples(st.integers(4, 30), st.integers(4, 30)),
+    angle=st.integers(0, 179),
+    bite=st.integers(0, 12),
+)
+def test_shapes_are_measured_as_scikit_image_does(axes: tuple[int, int], angle: int, bite: int) -> None:
+    labels = np.zeros((90, 100), np.uint8)
+    cv2.ellipse(labels, (50, 45), axes, angle, 0, 360, 2, -1)
+    cv2.circle(labels, (50 + axes[0], 45), bite, 0, -1)
+    cells = find_cells(labels, settings=CellSettings(min_area=40, min_share=0.0, neck=0.0))
+    for cell, region in zip(cells.cells, regionprops(cells.instances), strict=True):
+        assert cell.area == region.area
+        top, left, bottom, right = region.bbox
+        assert cell.box == (left, top, right, bottom)
+        assert cell.centroid == pytest.approx(region.centroid[::-1], abs=1e-6)
+        assert cell.eccentricity == pytest.approx(region.eccentricity, abs=1e-6)
+        assert cell.solidity == pytest.approx(region.solidity, abs=0.03)
