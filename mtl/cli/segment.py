@@ -53,6 +53,13 @@ def images(
         bool,
         typer.Option("--flips", help="Average the network over four mirror images; four times the work."),
     ] = False,
+    any_hue: Annotated[
+        bool,
+        typer.Option(
+            "--any-hue",
+            help="Let the network's nuclei have any colour; else they must be violet, as Wright's and Giemsa's are.",
+        ),
+    ] = False,
     crops: Annotated[
         str, typer.Option(help="A PNG of every cell: none, plain, or black around it.")
     ] = "none",
@@ -72,7 +79,7 @@ def images(
     from mtl.segment.command import Outputs, segment_images
     from mtl.segment.methods import choose
 
-    choice = choose(method, weights, cell_size, flips, sets or (), device)
+    choice = choose(method, weights, cell_size, flips, sets or (), device, any_hue)
     result = segment_images(path, out, choice, Outputs(crops, xyc))
     typer.echo(json.dumps(result.to_json(), indent=1) if as_json else result.to_text())
     if result.failed:

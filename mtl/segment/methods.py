@@ -45,6 +45,7 @@ class Choice:
         weights: Weight file of the network; None takes the shipped one.
         cell_size: Typical diameter in px of white cells in the images; None lets the network find it.
         flips: Whether the network's answer is averaged over four mirror images.
+        any_hue: Whether the network's nuclei may have any colour, as stains other than Romanowsky's need.
         settings: Of the threshold method.
         device: Where the network runs.
     """
@@ -53,6 +54,7 @@ class Choice:
     weights: Path | None = None
     cell_size: float | None = None
     flips: bool = False
+    any_hue: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     device: str = "cpu"
 
@@ -79,6 +81,7 @@ def choose(
     flips: bool,
     sets: Sequence[str],
     device: str = "auto",
+    any_hue: bool = False,
 ) -> Choice:
     """Return the choice that flags make.
 
@@ -98,8 +101,9 @@ def choose(
                 f"Expected `--method` to be one of {', '.join(known)}, but got {method!r}; "
                 f"{f'did you mean {near[0]}?' if near else 'do choose one of them'}"
             )
-    if name in METHODS and (weights is not None or flips):
-        flag = "--weights" if weights is not None else "--flips"
+    for_network = {"--weights": weights is not None, "--flips": flips, "--any-hue": any_hue}
+    if name in METHODS and any(for_network.values()):
+        flag = next(flag for flag, given in for_network.items() if given)
         raise ConfigError(
             f"Expected no `{flag}` with `--method {name}`, which has no network; do leave one of them out"
         )
@@ -112,7 +116,7 @@ def choose(
         raise ConfigError(
             f"Expected `--cell-size` to be 20 to 1200 px for the network, but got {got}; do change it"
         )
-    return Choice(name, weights, cell_size, flips, parameters(name, sets), device)
+    return Choice(name, weights, cell_size, flips, any_hue, parameters(name, sets), device)
 
 
 def parameters(method: str, sets: Sequence[str]) -> dict[str, Any]:
@@ -193,6 +197,8 @@ class Seer:
 
             network = load_network(self.choice.weights or SHIPPED, pick_device(self.choice.device))
             settings = PredictSettings(tiles=TileSettings(flips=self.choice.flips))
+            if self.choice.any_hue:
+                settings = replace(settings, violet=None)
             if self.choice.cell_size is not None:
                 scale = float(np.clip(settings.cell_size / self.choice.cell_size, 0.05, 3.0))
                 settings = replace(settings, scale=scale)

@@ -21,7 +21,7 @@ from stages.settings import SegmentSettings
 
 __all__ = ["apply_mask", "preparation"]
 
-_VERSION = 1
+_VERSION = 2
 # Paper A's fixed level fits its own lamp and stain alone (nucleus Dice 0.27 elsewhere): here Otsu finds the level.
 _THRESHOLDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "threshold": ("white-cells", {}),
@@ -138,7 +138,8 @@ def _segmenter(method: str) -> Callable[[Image], npt.NDArray[Any]]:
         from segmentation.predict import Segmenter
         from segmentation.weights import load_shipped
 
-        return Segmenter(load_shipped()).labels
+        segmenter = Segmenter(load_shipped())
+        return lambda image: segmenter.cells(image).instances
     from segmentation.threshold import threshold
 
     name, settings = _THRESHOLDS[method]

@@ -136,7 +136,7 @@ def test_instances_are_those_of_the_cells() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(
-    axes=st.tuples(st.integers(4, 30), st.integers(4, 30)),
+    axes=st.tuples(st.integers(12, 30), st.integers(12, 30)),
     angle=st.integers(0, 179),
     bite=st.integers(0, 12),
 )

@@ -62,6 +62,20 @@ def test_large_fields_are_looked_at_where_their_cells_are(corner: tuple[int, int
     assert sum(seen) < 0.15 * image.shape[0] * image.shape[1]
 
 
+def test_dark_teal_red_cells_are_no_nuclei_unless_every_colour_may_pass() -> None:
+    image = _image(30)
+    cv2.circle(image, (60, 60), 30, (110, 160, 130), -1)  # haemoglobin takes red and blue
+    cv2.circle(image, (60, 60), 25, (45, 90, 60), -1)
+    every = _segmenter(violet=None).labels(image)
+    assert every[60, 60] == 2
+    found = _segmenter().labels(image)
+    assert found[60, 60] == 0
+    assert len(_segmenter().cells(image).cells) == 2
+    np.testing.assert_array_equal(found[100:], every[100:])
+    with pytest.raises(ParameterError, match="violet"):
+        PredictSettings(violet=0.0)
+
+
 def test_probabilities_sum_to_one_at_the_size_of_the_image() -> None:
     found = _segmenter().probabilities(_image(20, 151, 203))
     assert found.shape == (3, 151, 203)
