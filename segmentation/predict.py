@@ -25,6 +25,7 @@ _OVERVIEW = 144  # longest side of the first look
 _LOOK = 320  # longest side of later ones: where cells are, not the whole field
 _LOOKS = 6
 _SCALES = (0.05, 3.0)
+_SPREAD = 0.3  # of nuclei of one image in `PredictSettings.violet`
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class PredictSettings:
         cell_size: Diameter in pixels at which the network sees cells best.
         scale: Magnification before the network; None finds it from the cells of a first look.
         violet: Largest optical density of a nucleus in red and blue light together, in parts of that in green; what has more
-            is set to background. Romanowsky stains make chromatin violet, which absorbs green most: the sum is 0.5 to 1.15 in
+            is set to background, if other nuclei of the image are more violet. Romanowsky stains make chromatin violet, which absorbs green most: the sum is 0.5 to 1.15 in
             the real masks of three laboratories. Dark teal red cells, whose haemoglobin absorbs blue, lie at 1.2 to 2.2. None
             lets every colour pass, as other stains need.
         tiles: How the image is cut.
@@ -149,12 +150,20 @@ def _resized(image: Image, scale: float) -> Image:
 def _not_violet(
     nuclei: npt.NDArray[np.bool_], image: Image, gains: tuple[float, float, float], limit: float
 ) -> npt.NDArray[np.bool_]:
-    # Connected parts whose mean density in red and blue exceeds `limit` times that in green.
+    # Connected parts that are above the limit, and far from the most violet tenth of the image's own nuclei: where
+    # all of them are navy, that is how the slide was stained.
     parts, count = ndimage.label(nuclei)
+    if not count:
+        return nuclei
     light = image[nuclei] * (np.asarray(gains, np.float32) / 255)
     red, green, blue = -np.log(light.clip(1 / 255, 1)).T
-    excess = np.bincount(parts[nuclei], weights=red + blue - limit * green, minlength=count + 1)
-    return np.asarray((excess > 0)[parts])
+    where = parts[nuclei]
+    others, own = (np.bincount(where, weights=one, minlength=count + 1) for one in (red + blue, green))
+    ratio = others / np.maximum(own, 1e-6)
+    violet = np.quantile(ratio[where], 0.1)
+    wrong = ratio > max(limit, violet + _SPREAD)
+    wrong[0] = False
+    return np.asarray(wrong[parts])
 
 
 def _window(

@@ -72,6 +72,9 @@ def test_dark_teal_red_cells_are_no_nuclei_unless_every_colour_may_pass() -> Non
     assert found[60, 60] == 0
     assert len(_segmenter().cells(image).cells) == 2
     np.testing.assert_array_equal(found[100:], every[100:])
+    only = np.full((120, 120, 3), (250, 240, 170), np.uint8)
+    only[30:90, 30:90] = image[30:90, 30:90]  # where all nuclei are like that, it is the stain
+    assert _segmenter(scale=1.0).labels(only)[60, 60] == 2
     with pytest.raises(ParameterError, match="violet"):
         PredictSettings(violet=0.0)
 
