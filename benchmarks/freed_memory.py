@@ -33,7 +33,8 @@ def measure(backbone: str, size: int, batch_size: int, steps: int, keep: bool) -
 
     def train() -> None:
         optimizer.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(network(images), classes).backward()
+        loss = torch.nn.functional.cross_entropy(network(images), classes)
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     def predict() -> None:

@@ -20,6 +20,7 @@ from segmentation.networks import NetworkRecipe, create_network
 from segmentation.training import TrainSettings, train_network
 from segmentation.weights import SHIPPED, ModelCard, save_network
 from stages.data.smears import render_masked
+from stages.memory import keep_freed_memory
 
 
 def rendered(folder: Path, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,6 +58,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=SHIPPED)
     given = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(given.threads)
     given.work.mkdir(parents=True, exist_ok=True)
     images, labels = rendered(given.work, given.fields, given.seed)

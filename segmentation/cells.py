@@ -135,7 +135,11 @@ def find_instances(labels: Labels, settings: CellSettings | None = None) -> Inst
         (H, W) int32: 0 background, else 1 to the number of cells.
     """
     settings = settings or CellSettings()
-    return _cleared(_split(_filled(labels > 0), settings.neck), labels == NUCLEUS, settings)
+    mask = _filled(labels > 0)
+    parts, _ = ndimage.label(mask)
+    # Specks are too small however they are split; without them peaks are found several times as fast.
+    mask &= (np.bincount(parts.ravel()) >= settings.min_area)[parts]
+    return _cleared(_split(mask, settings.neck), labels == NUCLEUS, settings)
 
 
 def _filled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -35,10 +35,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map features (B, inputs, H, W) to (B, outputs, H, W)."""
-        inner = functional.relu(self.first_norm(self.first(features)))
+        # In place, as large features cost more to move than to compute; no gradient needs what is overwritten.
+        inner = functional.relu(self.first_norm(self.first(features)), inplace=True)
         inner = self.second_norm(self.second(inner))
-        result: torch.Tensor = functional.relu(inner + self.shortcut(features))
-        return result
+        inner += self.shortcut(features)
+        return functional.relu(inner, inplace=True)
 
 
 class _Up(nn.Module):

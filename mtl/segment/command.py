@@ -6,7 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mtl.runs import stage_key, write_json, write_text
 from mtl.segment.drawing import outlined
 from mtl.segment.inputs import Found, Job, content_of, find_images, make_folder, write_bytes, write_image
 from mtl.segment.methods import Choice, Seen, Seer
+from mtl.segment.threads import single_threaded, usable_cores
 from segmentation.cells import Cell, crop_cell
 from segmentation.errors import SegmentationError
 from segmentation.masks import encode_mask
@@ -128,34 +129,25 @@ def segment_images(path: Path, out: Path | None, choice: Choice, outputs: Output
     done: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     skipped = 0
-    pending: list[tuple[Job, Future[tuple[dict[str, Any], bool]]]] = []
-    # One thread writes an image while the next one is segmented.
-    with Reporter() as reporter, ThreadPoolExecutor(1) as writer:
-
-        def settle() -> None:
-            nonlocal skipped
-            job, future = pending.pop()
-            try:
-                record, old = future.result()
-            except (StagesError, SegmentationError, OSError) as error:
-                if path.is_file():
-                    raise
-                failed[job.name] = str(error)
-                reporter.say(f"{job.name}: {error}")
-            else:
-                done.append(record)
-                skipped += old
-            reporter.step("segment", len(done) + len(failed), len(found.jobs), job.name)
-
+    workers = min(len(found.jobs), usable_cores())
+    with Reporter() as reporter, single_threaded(workers > 1) as begin:
+        pool = ThreadPoolExecutor(workers, initializer=begin)
+        running = [pool.submit(_segment, job, folder, settings, seer, outputs) for job in found.jobs]
         try:
-            for job in found.jobs:
-                future = _segment(job, folder, settings, seer, outputs, writer)
-                if pending:
-                    settle()
-                pending.append((job, future))
+            for number, (job, future) in enumerate(zip(found.jobs, running, strict=True), 1):
+                try:
+                    record, old = future.result()
+                except (StagesError, SegmentationError, OSError) as error:
+                    if path.is_file():
+                        raise
+                    failed[job.name] = str(error)
+                    reporter.say(f"{job.name}: {error}")
+                else:
+                    done.append(record)
+                    skipped += old
+                reporter.step("segment", number, len(found.jobs), job.name)
         finally:  # what is done stands in the table, even where the rest was interrupted
-            if pending:
-                settle()
+            pool.shutdown(cancel_futures=True)
             _write_table(folder / "cells.csv", done)
     return _summary(folder, done, skipped, failed, found)
 
@@ -173,33 +165,16 @@ def _summary(
 
 
 def _segment(
-    job: Job,
-    folder: Path,
-    settings: str,
-    seer: Seer,
-    outputs: Outputs,
-    writer: ThreadPoolExecutor,
-) -> Future[tuple[dict[str, Any], bool]]:
-    # Gives the record that is to come, and whether it was there before.
-    known: Future[tuple[dict[str, Any], bool]] = Future()
-    try:
-        key = stage_key(settings, job.name, content_of(job.path))
-        record = _read(folder / "records" / f"{job.stem}.json")
-        if record.get("key") == key and (folder / "labels" / f"{job.stem}.png").is_file():
-            known.set_result((record, True))
-            return known
-        image = decode_rgb(job.path)
-        seen = seer.see(image)
-    except (StagesError, SegmentationError, OSError) as error:
-        known.set_exception(error)
-        return known
-    return writer.submit(_write, job, folder, key, image, seen, outputs)
-
-
-def _write(
-    job: Job, folder: Path, key: str, image: npt.NDArray[np.uint8], seen: Seen, outputs: Outputs
+    job: Job, folder: Path, settings: str, seer: Seer, outputs: Outputs
 ) -> tuple[dict[str, Any], bool]:
     # The record is written last: an image whose record fits is done.
+    place = folder / "records" / f"{job.stem}.json"
+    key = stage_key(settings, job.name, content_of(job.path))
+    record = _read(place)
+    if record.get("key") == key and (folder / "labels" / f"{job.stem}.png").is_file():
+        return record, True
+    image = decode_rgb(job.path)
+    seen = seer.see(image)
     write_image(folder / "labels" / f"{job.stem}.png", encode_mask(seen.labels))
     write_image(folder / "overlays" / f"{job.stem}.png", outlined(image, seen.labels, seen.cells.cells))
     _write_crops(job, folder, image, seen, outputs.crops)
@@ -208,7 +183,6 @@ def _write(
         write_bytes(folder / "xyc" / f"{job.stem}.xyc", "".join(lines).encode())
     rows = [_row(job.name, cell, seen.method) for cell in seen.cells.cells]
     record = {"key": key, "method": seen.method, "rows": rows}
-    place = folder / "records" / f"{job.stem}.json"
     make_folder(place.parent)
     write_json(place, record)
     return record, False

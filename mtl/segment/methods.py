@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ SMALL_SIDE = 400  # longest short side in px of an image that may be of one cell
 ONE_CELL = 0.7  # least part of all cell pixels that belongs to the main cell of such an image
 FILLS = 0.03  # least part of the frame that it fills
 BLANK = "none (blank image)"
+_BLANK_SIDE = 300  # least side in px on which that is looked for
 _CONTRAST = 16  # grey levels between the darkest and the brightest of an image that shows something
 _NETWORKS = frozenset({NETWORK, "residual-unet", "network"})
 
@@ -155,6 +157,7 @@ class Seer:
     def __init__(self, choice: Choice) -> None:
         self.choice = choice
         self._segmenter: Any = None
+        self._lock = Lock()
         if choice.method == NETWORK:
             self._network()
 
@@ -190,6 +193,10 @@ class Seer:
         return _seen(segmenter.labels(image), image, segmenter.settings.cells, NETWORK)
 
     def _network(self) -> Any:
+        with self._lock:  # images may be seen by several threads
+            return self._loaded()
+
+    def _loaded(self) -> Any:
         if self._segmenter is None:
             from segmentation.predict import PredictSettings, Segmenter
             from segmentation.tiles import TileSettings
@@ -208,7 +215,8 @@ class Seer:
 
 def is_blank(image: Image) -> bool:
     """Say whether an image is of one tone, such as all black or all white: there is nothing to see in it."""
-    low, high = np.percentile(image.reshape(-1, 3), (0.1, 99.9), axis=0)
+    step = max(min(image.shape[:2]) // _BLANK_SIDE, 1)
+    low, high = np.percentile(image[::step, ::step].reshape(-1, 3), (0.1, 99.9), axis=0)
     return bool((high - low).max() < _CONTRAST)
 
 
