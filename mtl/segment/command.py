@@ -20,7 +20,7 @@ from mtl.runs import stage_key, write_json, write_text
 from mtl.segment.drawing import outlined
 from mtl.segment.inputs import Found, Job, content_of, find_images, make_folder, write_bytes, write_image
 from mtl.segment.methods import Choice, Seen, Seer
-from mtl.segment.threads import single_threaded, usable_cores
+from mtl.segment.threads import single_threaded, at_once
 from segmentation.cells import Cell, crop_cell
 from segmentation.errors import SegmentationError
 from segmentation.masks import encode_mask
@@ -129,7 +129,7 @@ def segment_images(path: Path, out: Path | None, choice: Choice, outputs: Output
     done: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     skipped = 0
-    workers = min(len(found.jobs), usable_cores())
+    workers = min(len(found.jobs), at_once())
     with Reporter() as reporter, single_threaded(workers > 1) as begin:
         pool = ThreadPoolExecutor(workers, initializer=begin)
         running = [pool.submit(_segment, job, folder, settings, seer, outputs) for job in found.jobs]

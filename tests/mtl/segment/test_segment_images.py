@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from mtl.segment.command import COLUMNS
+from mtl.segment.threads import at_once
 from segmentation.masks import read_mask
 
 MTL = [sys.executable, "-c", "from mtl.cli.app import main; main()"]
@@ -200,3 +201,29 @@ def test_bad_input_is_one_line(
     where = folder if said is not None else tmp_path  # an empty folder holds no images
     line = refused_here(monkeypatch, capsys, where, "segment", *arguments, "--out", tmp_path / "o")
     assert (said or "to hold images") in line
+
+
+def test_images_at_once_follow_the_threads_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for asked, expected in (("1", 1), ("3", 3), ("64", 8)):
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        assert at_once() == expected
+    for none in ("", "many", "0"):
+        monkeypatch.setenv("OMP_NUM_THREADS", none)
+        assert 1 <= at_once() <= 8
+
+
+def test_several_at_once_give_what_one_after_the_other_gives(rendered: Path, tmp_path: Path) -> None:
+    folder = rendered / "ALL-IDB1" / "im"
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in sorted(folder.iterdir())[:4]:
+        os.link(path, images / path.name)
+    tables = []
+    for threads in ("1", "2"):
+        done = subprocess.run(
+            [*MTL, "segment", str(images), "--out", threads], cwd=tmp_path, check=True, capture_output=True,
+            env={**os.environ, "OMP_NUM_THREADS": threads},
+        )  # fmt: skip
+        assert b"4/4" in done.stderr
+        tables.append((tmp_path / threads / "cells.csv").read_text())
+    assert tables[0] == tables[1]
