@@ -20,7 +20,7 @@ from mtl.runs import stage_key, write_json, write_text
 from mtl.segment.drawing import outlined
 from mtl.segment.inputs import Found, Job, content_of, find_images, make_folder, write_bytes, write_image
 from mtl.segment.methods import Choice, Seen, Seer
-from mtl.segment.threads import single_threaded, at_once
+from mtl.segment.threads import at_once, single_threaded
 from segmentation.cells import Cell, crop_cell
 from segmentation.errors import SegmentationError
 from segmentation.masks import encode_mask

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["single_threaded", "at_once"]
+__all__ = ["at_once", "single_threaded"]
 
 
 _MOST = 8  # a field of 2592 x 1944 holds some 400 MB while it is segmented
