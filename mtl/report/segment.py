@@ -89,7 +89,8 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> str:
         axis.set_title(title, loc="left", fontsize=9)
         axis.set_xlabel("step")
         axis.set_ylim(bottom=0)
-    axes[1].set_ylim(0, 1.02)
+    scores = [row["validation_dice"] for row in history if row["validation_dice"] is not None]
+    axes[1].set_ylim(max(min(scores, default=0.0) - 0.1, 0.0), 1.01)
     if len({row["fold"] for row in history}) > 1:
         axes[1].legend(frameon=False, fontsize=8)
     return svg(figure)
