@@ -14,8 +14,10 @@ import pytest
 from PIL import Image
 
 from mtl.segment.command import COLUMNS
+from mtl.segment.methods import Seer, choose
 from mtl.segment.threads import at_once
 from segmentation.masks import read_mask
+from stages.data.smears import make_slide, render_field
 
 MTL = [sys.executable, "-c", "from mtl.cli.app import main; main()"]
 Done = subprocess.CompletedProcess[str]
@@ -183,6 +185,7 @@ def test_methods_settings_and_default_folder(folder: Path, tmp_path: Path) -> No
         ([".", "--method", "white-cells", "--set", "sigma"], "NAME=VALUE"),
         ([".", "--set", "sigma=1"], "--method white-cells"),
         ([".", "--method", "hsv", "--flips"], "--flips"),
+        ([".", "--method", "hsv", "--any-hue"], "--any-hue"),
         ([".", "--method", "hsv", "--cell-size", "50"], "--cell-size"),
         ([".", "--cell-size", "5"], "20 to 1200"),
         ([".", "--weights", "no.safetensors"], "no.safetensors"),
@@ -227,3 +230,17 @@ def test_several_at_once_give_what_one_after_the_other_gives(rendered: Path, tmp
         assert b"4/4" in done.stderr
         tables.append((tmp_path / threads / "cells.csv").read_text())
     assert tables[0] == tables[1]
+
+
+def test_any_hue_lets_teal_red_cells_pass() -> None:
+    field = render_field("normal", make_slide(0, 6), 1, 200, 260, 6.0)
+    teal = field.image.copy()
+    inside = field.red_cells
+    teal[inside] = (teal[inside] * (0.25, 0.4, 0.5)).astype(np.uint8)
+    found = [
+        Seer(choose("residual_unet", None, 80.0, False, (), "cpu", any_hue)).see(teal).labels
+        for any_hue in (False, True)
+    ]
+    strict, lax = (int(((labels == 2) & inside).sum()) for labels in found)
+    assert lax > 0.1 * inside.sum()
+    assert strict < 0.01 * inside.sum()
