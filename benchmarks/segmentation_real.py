@@ -28,17 +28,13 @@ from segmentation.crops import read_image
 from segmentation.light import background_gains
 from segmentation.masks import cell_of, nucleus_of, read_mask
 from segmentation.predict import PredictSettings, Segmenter
+from segmentation.scores import dice
 from segmentation.tiles import TileSettings, supports_bf16
 from segmentation.weights import SHIPPED, ModelCard, load_network, read_card, write_card
 from stages.data.smears import make_slide, render_field
 from stages.memory import keep_freed_memory
 
 Box = tuple[int, int, int, int]
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    total = int(one.sum() + other.sum())
-    return 2 * int((one & other).sum()) / total if total else 1.0
 
 
 def zheng(segmenter: Segmenter, folder: Path, every: int) -> dict[str, float]:

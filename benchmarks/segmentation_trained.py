@@ -34,6 +34,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from train_shipped_segmentation import rendered
 
 from segmentation.augment import ColourSettings
 from segmentation.cells import find_cells, keep_cells, main_cell
@@ -47,13 +48,13 @@ from segmentation.tiles import TileSettings
 from segmentation.training import TrainSettings, train_network
 from segmentation.weights import SHIPPED, ModelCard, load_network, save_network
 from stages.data.duplicates import find_copies, group_duplicates, near_duplicates
-from stages.data.smears import render_masked
 from stages.data.splits import group_of
 from stages.data.wbc import scan
 from stages.memory import keep_freed_memory
 
 CELL = 72.0  # cells of Dataset 1 are this wide in pixels (median); BCCD's fields are shrunk to it
 THUMBNAIL = 64
+SMEARS = 400, 3  # rendered fields that are rehearsed, and their seed
 CALM = ColourSettings(
     stain=0.08, part=0.06, cytoplasm=1.15, red_cells=1.2, hue=0.01, mix=0.02, tint=0.01, shade=0.02,
     gamma=0.08, blur=0.6, chroma=0.1, sharpen=0.3, noise=0.015, jpeg=0.1, plates=0.0,
@@ -202,18 +203,6 @@ def training_pairs(items: Sequence[Item]) -> list[tuple[np.ndarray, Labels]]:
     return pairs
 
 
-def smears(folder: Path, count: int = 400, seed: int = 3) -> list[tuple[np.ndarray, Labels]]:
-    """Return rendered fields with their labels, kept in a file of `folder`."""
-    file = folder / f"smears-{count}-{seed}.npz"
-    if not file.exists():
-        images, labels = render_masked(count, seed)
-        temporary = file.with_suffix(".tmp.npz")
-        np.savez(temporary, images=images, labels=labels)
-        temporary.replace(file)
-    with np.load(file) as arrays:
-        return list(zip(arrays["images"], arrays["labels"], strict=True))
-
-
 def train(plan: Plan, weights: Path | None, folder: Path) -> tuple[SegmentationNetwork, float]:
     """Return the trained network and the seconds of processor time that its training took."""
     done, clock = folder / "network.safetensors", folder / "seconds.json"
@@ -222,8 +211,6 @@ def train(plan: Plan, weights: Path | None, folder: Path) -> tuple[SegmentationN
         return load_network(done), spent
     torch.manual_seed(plan.settings.seed)
     network = load_network(weights) if weights else create_network(NetworkRecipe())
-    for parameter in network.parameters():
-        parameter.requires_grad_(True)
     started = time.process_time()
 
     def tell(step: int, loss: float, _: float | None) -> None:
@@ -235,7 +222,9 @@ def train(plan: Plan, weights: Path | None, folder: Path) -> tuple[SegmentationN
         network,
         training_pairs(plan.train),
         plan.settings,
-        rehearsal=smears(folder.parent) if plan.settings.rehearsal else (),
+        rehearsal=list(zip(*rendered(folder.parent, *SMEARS), strict=True))
+        if plan.settings.rehearsal
+        else (),
         checkpoint=folder / "training.ckpt",
         progress=tell,
     )

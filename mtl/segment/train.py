@@ -182,8 +182,6 @@ def _train(
         reporter.step(title, step, steps, f"loss {loss:.3f}, validation Dice {validation or math.nan:.3f}")
 
     network = plan.network(plan.seed + fold)
-    for parameter in network.parameters():
-        parameter.requires_grad_(True)
     trained = train_network(
         network,
         pairs,
