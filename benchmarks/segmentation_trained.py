@@ -47,10 +47,10 @@ from segmentation.threshold import threshold
 from segmentation.tiles import TileSettings
 from segmentation.training import TrainSettings, train_network
 from segmentation.weights import SHIPPED, ModelCard, load_network, save_network
-from stages.data.duplicates import find_copies, group_duplicates, near_duplicates
-from stages.data.splits import group_of
-from stages.data.wbc import scan
+from stages.data.sets.wbc import scan
 from stages.memory import keep_freed_memory
+from stages.splits.duplicates import find_copies, group_duplicates, near_duplicates
+from stages.splits.split import group_of
 
 CELL = 72.0  # cells of Dataset 1 are this wide in pixels (median); BCCD's fields are shrunk to it
 THUMBNAIL = 64

@@ -1,8 +1,8 @@
-"""Errors of the application floor.
+"""Errors of the application floor; `MtlError` is the root of all three floors.
 
 ::
 
-    MtlError                what this floor can say went wrong: one line, exit code 2
+    MtlError                one line, exit code 2 (1 where the work failed: `FailedError`)
     ├── ConfigError         a flag, a YAML file or a value in it
     ├── RunError            a run folder
     └── MissingExtraError   an optional package is not installed (also an ImportError)
@@ -10,11 +10,9 @@
 Messages follow one form: "Expected `argument` to be ..., but got ...; do ...".
 """
 
-__all__ = ["ConfigError", "MissingExtraError", "MtlError", "RunError"]
+from segmentation.errors import FailedError, MtlError, WriteError
 
-
-class MtlError(Exception):
-    """Base class of everything that `mtl` raises on purpose."""
+__all__ = ["ConfigError", "FailedError", "MissingExtraError", "MtlError", "RunError", "WriteError"]
 
 
 class ConfigError(MtlError, ValueError):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.errors import RunError
-from stages.data.chains import Learned
+from stages.splits.chains import Learned
 
 __all__ = [
     "RunFolder",

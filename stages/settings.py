@@ -8,28 +8,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from segmentation.settings import Settings
 
 __all__ = [
     "AugmentSettings",
     "DataSettings",
-    "Hardware",
     "HeadSettings",
     "ImageNetSettings",
     "SegmentSettings",
-    "Settings",
     "SplitSettings",
     "StageSettings",
     "TrainSettings",
 ]
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Settings(BaseModel):
-    """Base of all settings: unknown keys are errors, values are checked on assignment."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class DataSettings(Settings):
@@ -191,12 +185,3 @@ class ImageNetSettings(Settings):
     """Stage 1: verified ImageNet weights, optionally trained further on any image folder."""
 
     proceed: StageSettings | None = Field(None, description="continue on these images (paper A, eq. 1)")
-
-
-class Hardware(Settings):
-    """What to train on, in Lightning's words."""
-
-    accelerator: str = "auto"
-    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
-    strategy: str = "auto"
-    precision: str = "32-true"

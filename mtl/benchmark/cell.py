@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from mtl.benchmark.plan import Cell, Design, cell_key, experiment_of
-from mtl.chain import run_experiment
 from mtl.config import Experiment
 from mtl.progress import Steps
+from mtl.run.chain import run_experiment
 from mtl.runs import RunFolder, StageFolder, write_json
 from stages.metrics import evaluate
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mtl.config import STAGE_FIELDS, Experiment, dump_config
+from mtl.config import STAGE_FIELDS, Experiment
 from mtl.errors import ConfigError
+from mtl.loading import dump_settings
 from mtl.runs import stage_key
 
 __all__ = ["Cell", "Design", "cell_key", "cells_of", "experiment_of"]
@@ -137,7 +138,7 @@ def experiment_of(cell: Cell, design: Design, experiment: Experiment) -> Experim
 
 def cell_key(cell: Cell, design: Design, experiment: Experiment) -> str:
     """Return the hash of everything that decides a cell's result but the data themselves."""
-    return stage_key(dump_config(experiment_of(cell, design, experiment)), design.draw)
+    return stage_key(dump_settings(experiment_of(cell, design, experiment)), design.draw)
 
 
 def _text(chains: Sequence[Sequence[int]]) -> str:

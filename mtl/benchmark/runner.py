@@ -9,9 +9,10 @@ from typing import Any
 
 from mtl.benchmark.plan import Cell, Design, cell_key, cells_of
 from mtl.benchmark.workers import run_in_workers
-from mtl.config import Experiment, dump_config
+from mtl.config import Experiment
+from mtl.loading import dump_settings
 from mtl.progress import Reporter
-from mtl.rendered import with_rendered_data
+from mtl.run.rendered import with_rendered_data
 from mtl.runs import RunFolder, read_json, write_json, write_text
 
 __all__ = ["run_benchmark"]
@@ -41,7 +42,7 @@ def run_benchmark(
         experiment = with_rendered_data(
             experiment.model_copy(update={"stages": design.chains[0], "against": design.chains[1:]}), reporter
         )
-        write_text(folder / "config.yaml", dump_config(experiment))
+        write_text(folder / "config.yaml", dump_settings(experiment))
         cells = cells_of(design, experiment)
         done = _finished(folder, cells, design, experiment)
         if done:

@@ -13,11 +13,11 @@ from mtl.benchmark.plan import Design
 from mtl.benchmark.runner import run_benchmark
 from mtl.comparison.compare import Compared, ImageTests, Splits, compare_predictions, compare_scores
 from mtl.comparison.files import Written, write_comparison
+from mtl.comparison.report import ComparisonContent, PaperRow
 from mtl.comparison.tables import Predictions, Scores, read_predictions
 from mtl.config import Experiment
 from mtl.errors import ConfigError
 from mtl.progress import Reporter
-from mtl.report.comparison import ComparisonContent, PaperRow
 from mtl.runs import StageFolder, environment
 
 __all__ = ["METRICS", "benchmark_and_report", "summarise"]

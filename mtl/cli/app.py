@@ -11,9 +11,7 @@ import typer
 
 from mtl import __version__
 from mtl.cli import benchmark, data, run, segment, tune
-from mtl.errors import MtlError
-from segmentation.errors import SegmentationError
-from stages.errors import StagesError
+from mtl.errors import FailedError, MtlError
 from stages.memory import keep_freed_memory
 
 __all__ = ["app", "main"]
@@ -63,14 +61,15 @@ def main() -> None:
     command = typer.main.get_command(app)
     try:
         code = command.main(standalone_mode=False)
-    except (MtlError, SegmentationError, StagesError) as error:
-        _fail(str(error))
+    except MtlError as error:
+        _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         _interrupted()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(
-            f"Expected files and folders to be readable and writable, but got: {where}{error.strerror or error}; do check space and rights"
+            f"Expected files and folders to be readable and writable, but got: {where}{error.strerror or error}; do check space and rights",
+            FailedError.exit_code,
         )
     except Exception as error:
         # Typer raises usage errors of its own copy of click; both kinds know how to format themselves.
@@ -94,7 +93,7 @@ def _usage(error: Exception) -> str:
     return str(context.command_path) if context is not None else "mtl"
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = MtlError.exit_code) -> None:
     line = " ".join(message.split())
     typer.echo(f"mtl: {line.encode('utf-8', 'backslashreplace').decode()}", err=True)
-    sys.exit(2)
+    sys.exit(code)

@@ -72,7 +72,7 @@ def run(
         given["against"] = ()
     experiment = load_config(config, given, sets or ())
 
-    from mtl.experiment import execute
+    from mtl.run.execute import execute
 
     result = execute(experiment, runs, shlex.join(["mtl", *sys.argv[1:]]), start)
     typer.echo(json.dumps(result.to_json(), indent=1) if as_json else result.to_text())
@@ -80,7 +80,7 @@ def run(
 
 def report(folder: Annotated[Path, typer.Argument(help="Run folder that `mtl run` printed.")]) -> None:
     """Write the report of a finished run again."""
-    from mtl.experiment import write_report
+    from mtl.run.execute import write_report
     from mtl.runs import open_run
 
     typer.echo(f"Wrote {write_report(open_run(folder))}")
@@ -88,7 +88,7 @@ def report(folder: Annotated[Path, typer.Argument(help="Run folder that `mtl run
 
 def configs() -> None:
     """List the configurations that come with the package."""
-    from mtl.config import config_names, config_path
+    from mtl.loading import config_names, config_path
 
     for name in config_names():
         first = config_path(name).read_text("utf-8").splitlines()[0]

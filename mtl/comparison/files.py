@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mtl.comparison.compare import Splits, compare_predictions, compare_scores
+from mtl.comparison.report import ComparisonContent, comparison_html, comparison_json, comparison_markdown
 from mtl.comparison.tables import is_predictions, names_of, read_predictions, read_scores
 from mtl.errors import ConfigError
-from mtl.report.comparison import ComparisonContent, comparison_html, comparison_json, comparison_markdown
 from mtl.runs import write_text
 from mtl.statistics import SelfCheck, TestResult, self_check
 

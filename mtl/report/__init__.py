@@ -1,1 +1,1 @@
-"""The report of a run: one HTML file, no network."""
+"""The kit of all reports: one HTML file each, figures inside, no network."""

@@ -1,147 +1,20 @@
-"""Figures of the report: each returns inline SVG or JPEG text."""
+"""What all figures share: palette, axes, and SVG for a page."""
 
 from __future__ import annotations
 
-import base64
 import io
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-
-from mtl.report.content import Prediction, StageContent
-from stages.metrics import Evaluation
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["INK", "PALETTE", "confusion", "curves", "new_figure", "picture", "roc", "svg"]
+__all__ = ["INK", "PALETTE", "new_figure", "svg"]
 
 # Okabe & Ito (2008): told apart by all common kinds of colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A6F00", "#555555")
 INK = "#333333"
-_THUMBNAIL = 132
-
-
-def curves(stage: StageContent) -> str:
-    """Return loss and validation scores per epoch, the kept epoch marked."""
-    from matplotlib.ticker import MaxNLocator
-
-    rows = stage.history
-    epochs = [int(row["epoch"]) + 1 for row in rows]
-    figure, axes = new_figure(2, 6.4, 2.5)
-    series: tuple[tuple[Any, str, str, str], ...] = (
-        (axes[0], "train_loss", "training", PALETTE[1]),
-        (axes[0], "validation_loss", "validation", PALETTE[0]),
-        (axes[1], "validation_accuracy", "accuracy", PALETTE[2]),
-        (axes[1], "validation_macro_f1", "macro F1", PALETTE[0]),
-    )
-    for axis, key, label, colour in series:
-        values = [row.get(key, np.nan) for row in rows]
-        if np.isfinite(values).any():
-            axis.plot(epochs, values, color=colour, label=label, marker="o", markersize=3)
-    for axis, title in zip(axes, ("loss", "validation score"), strict=True):
-        axis.axvline(int(stage.record["best_epoch"]) + 1, color="#999999", linewidth=1, linestyle=":")
-        axis.set_title(title, loc="left", fontsize=9)
-        axis.set_xlabel("epoch (dotted: kept)")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if axis.lines[1:]:
-            axis.legend(frameon=False, fontsize=8)
-    axes[1].set_ylim(0, 1.02)
-    return svg(figure)
-
-
-def roc(stage: StageContent) -> str:
-    """Return one-against-rest ROC curves with micro and macro averages."""
-    from sklearn.metrics import roc_curve
-
-    classes = stage.record["classes"]
-    truth = np.array([[row.label == name for name in classes] for row in stage.predictions])
-    scores = np.array([row.probabilities for row in stage.predictions])
-    assert stage.evaluation is not None  # noqa: S101 - asked for only where there are predictions
-    figure, (axis,) = new_figure(1, 3.6, 3.4)
-    shown = [1] if len(classes) == 2 else range(len(classes))
-    grid, means = np.linspace(0, 1, 201), []
-    for k in shown:
-        if 0 < truth[:, k].sum() < len(truth):
-            rate, hits, _ = roc_curve(truth[:, k], scores[:, k])
-            means.append(np.interp(grid, rate, hits))
-            area = stage.evaluation.per_class[k].auroc
-            axis.plot(rate, hits, color=PALETTE[k % len(PALETTE)], label=f"{_short(classes[k])} {area:.2f}")
-    if len(classes) > 2 and means:
-        rate, hits, _ = roc_curve(truth.ravel(), scores.ravel())
-        headline = stage.evaluation.headline
-        axis.plot(
-            rate,
-            hits,
-            color=INK,
-            linestyle="--",
-            linewidth=1,
-            label=f"micro {headline['micro_auroc'].value:.2f}",
-        )
-        macro = f"macro {headline['macro_auroc'].value:.2f}"
-        axis.plot(grid, np.mean(means, axis=0), color=INK, linestyle=":", linewidth=1.2, label=macro)
-    axis.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.8)
-    axis.set(
-        xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01)
-    )
-    axis.set_title("ROC, area under it", loc="left", fontsize=9)
-    axis.legend(frameon=False, fontsize=7.5, loc="lower right")
-    return svg(figure)
-
-
-def confusion(evaluation: Evaluation) -> str:
-    """Return the confusion matrix: counts, and under them the share of the row."""
-    counts = np.array(evaluation.confusion)
-    rows = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
-    size = max(3.4, 0.62 * len(counts) + 1.2)
-    figure, (axis,) = new_figure(1, size, size * 0.94)
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row in range(len(counts)):
-        for column in range(len(counts)):
-            colour = "white" if shares[row, column] > 0.55 else INK
-            text = f"{counts[row, column]}\n{shares[row, column]:.0%}"
-            axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-    names = [_short(name) for name in evaluation.classes]
-    axis.set_xticks(
-        range(len(names)),
-        names,
-        rotation=35 if len(names) > 3 else 0,
-        ha="right" if len(names) > 3 else "center",
-    )
-    axis.set_yticks(range(len(names)), names)
-    axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
-    axis.set(xlabel="said", ylabel="true")
-    axis.set_title("Confusion: images, % of row", loc="left", fontsize=9)
-    return svg(figure)
-
-
-def picture(prediction: Prediction, data: Mapping[str, Any]) -> str | None:
-    """Return a thumbnail as base64 JPEG, or None where the image is no longer there."""
-    from PIL import Image
-
-    from stages.data.catalogue import read_dataset
-    from stages.data.images import load_rgb
-    from stages.errors import StagesError
-
-    root = Path(data["root"])
-    plain = root / prediction.name.partition("#")[0]
-    try:
-        if plain.suffix.lower() == ".npz" or "#" in prediction.name or not plain.is_file():
-            sample = next(one for one in read_dataset(data["dataset"], root) if one.name == prediction.name)
-            image = Image.fromarray(load_rgb(sample))
-        else:
-            image = Image.open(plain).convert("RGB")
-        image.thumbnail((_THUMBNAIL * 2, _THUMBNAIL * 2))
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=82)
-    except (OSError, StagesError, StopIteration):
-        return None
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def new_figure(columns: int, width: float, height: float) -> tuple[Figure, Sequence[Axes]]:
@@ -168,7 +41,3 @@ def svg(figure: Figure) -> str:
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 16 else name[:15] + "…"

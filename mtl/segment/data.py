@@ -13,14 +13,14 @@ import numpy.typing as npt
 from mtl.errors import ConfigError
 from segmentation.cells import CellSettings, find_cells, typical_area
 from segmentation.masks import Labels
-from stages.data import splits
 from stages.data.catalogue import find_dataset, read_dataset
-from stages.data.duplicates import Copies, find_copies, group_duplicates
 from stages.data.images import content_key, load_mask, load_rgb
 from stages.data.sample import Sample
-from stages.data.splits import Split
 from stages.data.store import cached, open_store
 from stages.errors import DataError
+from stages.splits import methods as splits
+from stages.splits.duplicates import Copies, find_copies, group_duplicates
+from stages.splits.split import Split, group_of
 
 __all__ = ["CELL_SIZE", "Masked", "Source", "cell_sizes", "load_pair", "make_split", "read_sources", "scaled"]
 
@@ -105,8 +105,8 @@ def read_sources(data: Sequence[Source], test: Sequence[Source], limit: int | No
     samples, report = group_duplicates(samples, Copies.from_json(copies))
     notes += report.sentences()
     tested = {source.dataset for source in test}
-    held = {splits.group_of(sample) for sample in samples if sample.label in tested}
-    train = tuple(one for one in samples if one.label not in tested and splits.group_of(one) not in held)
+    held = {group_of(sample) for sample in samples if sample.label in tested}
+    train = tuple(one for one in samples if one.label not in tested and group_of(one) not in held)
     only = tuple(one for one in samples if one.label in tested)
     lost = len(samples) - len(train) - len(only)
     if lost:

@@ -20,7 +20,7 @@ from segmentation.weights import load_shipped
 from stages.bootstrap import Interval, bootstrap, group_index
 from stages.data.catalogue import find_dataset
 from stages.data.sample import Sample
-from stages.data.splits import group_of
+from stages.splits.split import group_of
 
 __all__ = ["BASELINE", "METHODS", "NETWORK", "UNTRAINED", "Row", "evaluate", "mean_dice", "summarise"]
 

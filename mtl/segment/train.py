@@ -29,7 +29,7 @@ from segmentation.training import TrainSettings, train_network
 from segmentation.weights import ModelCard, load_network, read_card, save_network
 from stages.data.sample import Sample
 from stages.data.smears import render_masked
-from stages.data.splits import Split, check_split, save_split
+from stages.splits.split import Split, check_split, save_split
 
 __all__ = ["TrainedRun", "train_run"]
 
@@ -248,7 +248,7 @@ class _Validation:
 def _finish(
     path: Path, plan: TrainPlan, masked: Masked, rows: Sequence[Row], history: Sequence[dict[str, Any]]
 ) -> TrainedRun:
-    from mtl.report.segment import write_segment_report
+    from mtl.segment.report import write_segment_report
 
     last = {row["fold"]: row["validation_dice"] for row in history}
     kept = max(last, key=lambda fold: -1.0 if last[fold] is None else last[fold])

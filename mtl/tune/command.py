@@ -150,7 +150,7 @@ def _finish(
 
 def _apply(study: optuna.Study, folder: Path, plan: Plan, experiment: Experiment, runs: Path) -> str:
     """Run the best configuration and the one it began from, and compare them on the untouched test part."""
-    from mtl.experiment import execute
+    from mtl.run.execute import execute
 
     _, best = best_experiment(study, plan, experiment)
     scores = {}

@@ -12,17 +12,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mtl.chain import prepare
 from mtl.config import Experiment
-from mtl.learner import Learner, feature_bank, imagenet_stage, network_after
 from mtl.progress import Steps
+from mtl.run.chain import prepare
+from mtl.run.stage import Learner, feature_bank, imagenet_stage, network_after
 from mtl.runs import RunFolder
-from stages.data import splits
-from stages.data.assemble import Assembled, make_split, make_task
-from stages.data.chains import Learned, split_chain, tie_stages
-from stages.data.splits import Part, Split
+from stages.assemble import Assembled, make_split, make_task
+from stages.learners.network.batches import task_part
+from stages.learners.network.training import predict, train_stage
 from stages.metrics import evaluate
-from stages.training import predict, train_stage
+from stages.splits.chains import Learned, split_chain, tie_stages
+from stages.splits.split import Part, Split, check_split
 
 __all__ = ["METRICS", "Inner", "inner_splits", "run_trial"]
 
@@ -94,7 +94,7 @@ def inner_splits(experiment: Experiment, run: RunFolder, folds: int, steps: Step
     found = []
     for fold in range(max(folds, 1)):
         chosen = split_chain(tied, target, partial(make, fold=fold))
-        splits.check_split(chosen[target], tied[target])
+        check_split(chosen[target], tied[target])
         found.append(chosen)
     return Inner(data, tuple(found))
 
@@ -175,7 +175,7 @@ def _run_fold(
     for name in ("last.ckpt", "weights.safetensors"):
         (folder / name).unlink(missing_ok=True)
     started = time.perf_counter()
-    votes = predict(trained.network, task.part("validation"))
+    votes = predict(trained.network, task_part(task, "validation"))
     seconds = time.perf_counter() - started
     rows = task.rows["validation"]
     headline = evaluate(task.labels[rows], votes, None, task.classes, resamples=1).headline

@@ -11,7 +11,9 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mtl.config import Experiment, dump_config
+from mtl.config import Experiment
+from mtl.loading import dump_settings
+from mtl.report.page import render_page
 from mtl.runs import environment, write_text
 from mtl.tune.figures import study_figures, trial_state
 from mtl.tune.space import decoded
@@ -38,21 +40,18 @@ def write_study_report(
     Raises:
         RunError: If no trial is done.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     best, chosen = best_experiment(study, plan, experiment)
     chosen = chosen.model_copy(update={"name": f"{experiment.name}-tuned"})
     write_text(
         folder / "best.yaml",
-        f"# The best of {len(study.trials)} trials of study {study.study_name}.\n{dump_config(chosen)}",
+        f"# The best of {len(study.trials)} trials of study {study.study_name}.\n{dump_settings(chosen)}",
     )
     trials = study.get_trials(deepcopy=False)
     pictures = {title: Markup(text) for title, text in study_figures(study, plan).items()}  # noqa: S704 - our own SVG
-    environment_ = Environment(
-        loader=PackageLoader("mtl", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )  # fmt: skip
-    page = environment_.get_template("study.html.j2").render(
+    page = render_page(
+        "mtl.tune",
         name=study.study_name,
         plan=plan,
         best=best,
@@ -63,7 +62,7 @@ def write_study_report(
         keys=[parameter.key for parameter in plan.space],
         pictures=pictures,
         spent=overhead(study),
-        config=dump_config(chosen),
+        config=dump_settings(chosen),
         environment=environment(),
     )
     write_text(folder / "report.html", page)

@@ -13,10 +13,11 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mtl.config import Experiment, dump_config, load_config
+from mtl.config import Experiment, load_config
 from mtl.errors import ConfigError, RunError
+from mtl.loading import dump_settings
 from mtl.progress import Reporter
-from mtl.rendered import with_rendered_data
+from mtl.run.rendered import with_rendered_data
 from mtl.runs import RunFolder, read_json, write_json, write_text
 from mtl.tune.space import Parameter, Space, decoded, suggest, with_values
 from mtl.tune.storage import beating, free_stuck_trials, open_storage, retry
@@ -127,13 +128,13 @@ def save_plan(folder: Path, plan: Plan, experiment: Experiment) -> None:
     path = folder / "plan.json"
     if path.is_file():
         known = read_json(path) | {"trials": plan.trials}
-        same = known == value and (folder / "config.yaml").read_text("utf-8") == dump_config(experiment)
+        same = known == value and (folder / "config.yaml").read_text("utf-8") == dump_settings(experiment)
         if not same:
             raise ConfigError(
                 f"Expected {folder} to hold the same study, but its space, stage, data or settings differ; do choose another --study"
             )
     write_json(path, value)
-    write_text(folder / "config.yaml", dump_config(experiment))
+    write_text(folder / "config.yaml", dump_settings(experiment))
 
 
 def load_plan(folder: Path) -> tuple[Plan, Experiment]:

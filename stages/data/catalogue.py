@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from stages.data._dataset import DataSet, Download
-from stages.data.all_idb1 import ALL_IDB1
-from stages.data.all_idb2 import ALL_IDB2
-from stages.data.bccd import BCCD, BCCD_CELLS
-from stages.data.bloodmnist import BLOODMNIST
-from stages.data.cnmc2019 import CNMC2019
-from stages.data.folder import FOLDER
-from stages.data.manifest import MANIFEST
-from stages.data.pbc import PBC
+from stages.data.dataset import DataSet, Download
 from stages.data.sample import Sample
-from stages.data.taleqani import TALEQANI
-from stages.data.wbc import WBC_1, WBC_2
+from stages.data.sets.all_idb1 import ALL_IDB1
+from stages.data.sets.all_idb2 import ALL_IDB2
+from stages.data.sets.bccd import BCCD, BCCD_CELLS
+from stages.data.sets.bloodmnist import BLOODMNIST
+from stages.data.sets.cnmc2019 import CNMC2019
+from stages.data.sets.folder import FOLDER
+from stages.data.sets.manifest import MANIFEST
+from stages.data.sets.pbc import PBC
+from stages.data.sets.taleqani import TALEQANI
+from stages.data.sets.wbc import WBC_1, WBC_2
 from stages.errors import DataError
 
 __all__ = ["CATALOGUE", "DataSet", "Download", "find_dataset", "read_dataset"]

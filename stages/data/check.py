@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.data._problems import BadFileError, Problem, Scan, show
 from stages.data.catalogue import find_dataset
+from stages.data.problems import BadFileError, Problem, Scan, show
 from stages.data.sample import Sample
 
 __all__ = ["CheckReport", "Problem", "Sizes", "check_dataset", "show"]
@@ -157,8 +157,8 @@ def _inspect_all(
 
 def _inspect(sample: Sample) -> list[tuple[int, int] | Problem]:
     """Return the size (width, height) of a sample's file, and what is wrong with it or its mask."""
-    from stages.data._npz import read_frame
     from stages.data.images import decode_rgb, load_mask
+    from stages.data.npz import read_frame
 
     outcomes: list[tuple[int, int] | Problem] = []
     try:

@@ -9,8 +9,8 @@ import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from stages.data._problems import BadFileError, Problem, show
 from stages.data.catalogue import Download, find_dataset
+from stages.data.problems import BadFileError, Problem, show
 from stages.errors import DataError
 
 __all__ = ["fetch", "get_dataset", "unpack"]

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.data._masks import ENCODINGS, codes_of
-from stages.data._npz import read_frame
-from stages.data._problems import BadFileError, Problem, show
+from stages.data.npz import read_frame
+from stages.data.problems import BadFileError, Problem, show
 from stages.data.sample import Sample
 
 if TYPE_CHECKING:

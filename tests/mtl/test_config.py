@@ -8,8 +8,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.config import config_names, config_path, dump_config, load_config, parse_stages
+from mtl.config import load_config, parse_stages
 from mtl.errors import ConfigError
+from mtl.loading import config_names, config_path, dump_settings
 
 
 @pytest.mark.parametrize("name", config_names())
@@ -20,7 +21,7 @@ def test_every_configuration_loads_and_reads_back_to_the_same(
         monkeypatch.setenv(variable, "data")
     experiment = load_config(name)
     file = tmp_path / "copy.yaml"
-    file.write_text(dump_config(experiment), "utf-8")
+    file.write_text(dump_settings(experiment), "utf-8")
     assert load_config(str(file)) == experiment
     assert experiment.name == name
     assert config_path(name).read_text("utf-8").startswith("# ")

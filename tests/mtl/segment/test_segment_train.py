@@ -17,7 +17,7 @@ from PIL import Image
 from test_segment_images import MTL, Done, mtl, refused, refused_here
 
 from segmentation.weights import SHIPPED, load_network, read_card
-from stages.data.splits import load_split
+from stages.splits.split import load_split
 
 TINY = ["--steps", 6, "--width", 4, "--depth", 2, "--crop-size", 32, "--batch-size", 4, "--limit", 12]
 

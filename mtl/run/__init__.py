@@ -1,0 +1,1 @@
+"""`mtl run`: a chain of stages from configuration to report."""

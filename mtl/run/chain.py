@@ -1,0 +1,133 @@
+"""Run chains of stages: read, split, then every stage from its parent's weights; finished stages are reused."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from mtl.config import Experiment
+from mtl.errors import ConfigError
+from mtl.loading import dump_settings
+from mtl.progress import Steps
+from mtl.run.stage import Learner, imagenet_stage
+from mtl.runs import RunFolder, StageFolder, environment, write_json, write_text
+from stages.assemble import Assembled, assemble, split_stages
+from stages.metrics import paired_difference
+from stages.splits.chains import Learned
+from stages.splits.split import Split
+
+__all__ = ["prepare", "run_experiment"]
+
+
+def run_experiment(
+    experiment: Experiment,
+    run: RunFolder,
+    command: str,
+    reporter: Steps,
+    start: StageFolder | None = None,
+    *,
+    scratch: bool = False,
+) -> dict[str, list[StageFolder]]:
+    """Run every chain of an experiment and write the run folder.
+
+    Args:
+        experiment: What to run.
+        run: Where to.
+        command: As typed, for the report.
+        reporter: Shows progress.
+        start: A finished stage to begin from, instead of stage 1.
+        scratch: Let a chain that does not begin with 1 begin from random weights.
+
+    Returns:
+        The finished stages of every chain, by the chain's text such as `"1,2,3"`.
+
+    Raises:
+        ConfigError: If a chain starts from nothing.
+        StagesError: If data, weights or training fail.
+        KeyboardInterrupt: If stopped; the same call goes on.
+    """
+    for chain in experiment.chains():
+        if chain[0] != 1 and start is None and not scratch:
+            raise ConfigError(
+                f"Expected `--stages {','.join(map(str, chain))}` to begin with 1, or `--from` to name a finished run; do add one"
+            )
+    write_text(run.path / "config.yaml", dump_settings(experiment))
+    first = start or imagenet_stage(experiment, run, reporter, experiment.weights)
+    data, splits = prepare(experiment, run, reporter, first.learned())
+    done: dict[str, list[StageFolder]] = {}
+    for chain in experiment.chains():
+        parent = first if start or chain[0] == 1 else imagenet_stage(experiment, run, reporter, "none")
+        folders = [parent]
+        for number in chain:
+            if number in data:
+                settings = experiment.stage(number)
+                parent = Learner(experiment, run, reporter).learn(
+                    number, settings, data[number], splits[number], parent
+                )
+                folders.append(parent)
+        done[",".join(map(str, chain))] = folders
+    write_json(
+        run.path / "run.json",
+        {
+            "name": experiment.name,
+            "command": command,
+            "chains": {chain: [folder.path.name for folder in folders] for chain, folders in done.items()},
+            "start": str(start.path) if start else None,
+            "environment": environment(),
+            "comparison": _compare(list(done.items()), experiment.evaluation.resamples, experiment.seed),
+        },
+    )
+    return done
+
+
+def _compare(chains: list[tuple[str, list[StageFolder]]], resamples: int, seed: int) -> dict[str, Any] | None:
+    """Return the difference of two chains on the same test images, or None where there is nothing to compare."""
+    ends = [(chain, folders[-1], folders[-1].record()) for chain, folders in chains]
+    ends = ends[:2]
+    if len(ends) != 2 or not all(record.get("evaluation") for _, _, record in ends):
+        return None
+    tables = [folder.read_table("predictions.csv") for _, folder, _ in ends]
+    if [row["name"] for row in tables[0]] != [row["name"] for row in tables[1]]:
+        return None
+    classes = ends[0][2]["classes"]
+    labels = np.array([classes.index(row["label"]) for row in tables[0]])
+    groups = [row["group"] or row["name"] for row in tables[0]]
+    first, second = (
+        np.array([[float(row[f"p_{name}"]) for name in classes] for row in table]) for table in tables
+    )
+    differences = {
+        metric: asdict(
+            paired_difference(labels, first, second, groups, metric, resamples=resamples, seed=seed)
+        )
+        for metric in ("accuracy", "macro_f1")
+    }
+    return {"first": ends[0][0], "second": ends[1][0], **differences}
+
+
+def prepare(
+    experiment: Experiment, run: RunFolder, reporter: Steps, learned: Learned
+) -> tuple[dict[int, Assembled], dict[int, Split]]:
+    """Read and split the data of every stage that learns.
+
+    Args:
+        experiment: What to run.
+        run: Gets the split lists.
+        reporter: Told about progress.
+        learned: What the weights to start from have learned.
+
+    Raises:
+        DataError: If data cannot be read or split.
+    """
+    numbers = sorted(
+        {number for chain in experiment.chains() for number in chain if experiment.learns(number)}
+    )
+    data = {}
+    for number in numbers:
+        settings = experiment.stage(number)
+        data[number] = assemble(settings.data, settings.split.near_duplicates, reporter.step)
+    if not data:
+        return {}, {}
+    chosen = {number: experiment.stage(number).split for number in numbers}
+    return split_stages(data, chosen, experiment.seed, run.path / "splits", reporter.step, learned)

@@ -1,0 +1,124 @@
+"""One experiment from configuration to report: what `mtl run` calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtl.config import Experiment
+from mtl.errors import RunError
+from mtl.progress import Reporter
+from mtl.run.chain import run_experiment
+from mtl.run.rendered import with_rendered_data
+from mtl.runs import RunFolder, StageFolder, open_run, write_text
+
+__all__ = ["Result", "execute", "find_start", "write_report"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run found.
+
+    Attributes:
+        run: The run folder.
+        report: The HTML report.
+        stages: Records of the finished stages, by chain.
+    """
+
+    run: Path
+    report: Path
+    stages: dict[str, list[dict[str, Any]]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values that `json` can write."""
+        return {"run": str(self.run), "report": str(self.report), "stages": self.stages}
+
+    def to_text(self) -> str:
+        """Return a few lines for a person: scores beside colour alone, and where the files are."""
+        lines = []
+        for chain, records in self.stages.items():
+            for record in records:
+                if record.get("evaluation"):
+                    lines.append(_score_line(chain, record))
+        return "\n".join([*lines, f"Wrote {self.run}", f"Report {self.report}"])
+
+
+def execute(experiment: Experiment, runs: Path, command: str, start: Path | None = None) -> Result:
+    """Run an experiment and write its report.
+
+    Args:
+        experiment: What to run.
+        runs: Folder of run folders.
+        command: As typed.
+        start: Run or stage folder to begin from.
+
+    Raises:
+        MtlError: If configuration or run folder are not usable.
+        StagesError: If data, weights or training fail.
+    """
+    folder = RunFolder(runs / experiment.name)
+    with folder.lock(), Reporter() as reporter:
+        begin = find_start(start, experiment) if start else None
+        done = run_experiment(with_rendered_data(experiment, reporter), folder, command, reporter, begin)
+        reporter.step("report", 0, 1)
+        path = write_report(folder)
+        reporter.step("report", 1, 1)
+    return Result(
+        folder.path, path, {chain: [stage.record() for stage in stages] for chain, stages in done.items()}
+    )
+
+
+def find_start(path: Path, experiment: Experiment) -> StageFolder:
+    """Return the stage to begin from: a stage folder, or a run's furthest stage before the first of the chain.
+
+    Raises:
+        RunError: If there is none.
+    """
+    if (path / "stage.json").is_file():
+        return StageFolder(path)
+    before = [
+        stage for stage in open_run(path).finished_stages() if stage.record()["number"] < experiment.stages[0]
+    ]
+    if not before:
+        raise RunError(
+            f"Expected `--from` {path} to hold a finished stage before stage {experiment.stages[0]}, but it has none; do run that stage first"
+        )
+    return max(before, key=lambda stage: stage.record()["number"])
+
+
+def write_report(folder: RunFolder) -> Path:
+    """Write `report.html` from the run folder.
+
+    Raises:
+        RunError: If the run is not finished.
+    """
+    from mtl.run.gather import gather
+    from mtl.run.page import render_html
+
+    path = folder.path / "report.html"
+    write_text(path, render_html(gather(folder)))
+    return path
+
+
+def _score_line(chain: str, record: dict[str, Any]) -> str:
+    def score(evaluation: dict[str, Any], name: str) -> str:
+        interval = evaluation["headline"][name]
+        return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+
+    data, evaluation = record["data"], record["evaluation"]
+    rendered = " (rendered smears, not patient data)" if data["rendered"] else ""
+    text = (
+        f"chain {chain}, stage {record['number']}, {data['dataset']}{rendered}: accuracy {score(evaluation, 'accuracy')}, "
+        f"macro-F1 {score(evaluation, 'macro_f1')} on {evaluation['n']} images of {data['groups']['test']} groups"
+    )
+    told = record["over_colour"]
+    if told:
+        lead = told["macro_f1"]
+        base = record["baselines"][told["baseline"]]
+        text += f"; colour alone ({told['baseline']}): macro-F1 {score(base, 'macro_f1')}"
+        if lead["value"] <= 0:
+            text += ". The model does not beat colour alone"
+        elif lead["low"] <= 0:
+            text += ". The model is not shown to beat colour alone"
+    return text

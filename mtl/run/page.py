@@ -1,0 +1,184 @@
+"""Render the content of a report as one HTML page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mtl.report.page import render_page
+from mtl.run.content import Prediction, RunContent, StageContent
+from stages.metrics import Interval
+
+__all__ = ["headline", "render_html"]
+
+_MISTAKES = 12
+_ENOUGH = 20
+_SCORES = (
+    ("accuracy", "accuracy"),
+    ("balanced_accuracy", "balanced accuracy"),
+    ("macro_f1", "macro F1"),
+    ("weighted_f1", "weighted F1"),
+    ("macro_auroc", "macro AUROC"),
+    ("macro_auprc", "macro AUPRC"),
+    ("ece", "calibration error"),
+)
+
+
+def render_html(content: RunContent) -> str:
+    """Return the page: styles, figures and thumbnails inside, nothing loaded from elsewhere."""
+    from markupsafe import Markup
+
+    from mtl.run import figures
+
+    views = []
+    for stage in content.stages:
+        shown = {
+            "stage": stage,
+            "name": _name(content, stage),
+            "curves": Markup(figures.curves(stage)),  # noqa: S704 - our own SVG
+            "roc": Markup(figures.roc(stage)) if stage.evaluation else None,  # noqa: S704
+            "confusion": Markup(figures.confusion(stage.evaluation)) if stage.evaluation else None,  # noqa: S704
+            "mistakes": [(row, figures.picture(row, stage.record["data"])) for row in _mistakes(stage)],
+            "policy": _policy(stage),
+            "against_colour": _against_colour(stage),
+            "caution": _caution(stage),
+            "dataset": _dataset(stage),
+        }
+        views.append(shown)
+    return render_page(
+        "mtl.run",
+        {"score": _score, "reach": lambda interval: _interval(interval).partition(" ")[2]},
+        content=content,
+        views=views,
+        headline=headline(content),
+        comparison=_comparison(content),
+        scores=_SCORES,
+        rendered=any(stage.rendered for stage in content.stages),
+        ends={chain: stages[-1] for chain, stages in content.chains.items() if stages},
+    )
+
+
+def headline(content: RunContent) -> str:
+    """Return the result in one or two plain sentences."""
+    chain, stages = next(iter(content.chains.items()))
+    stage = stages[-1] if stages else None
+    if stage is None or stage.evaluation is None:
+        return f"The chain {chain} was run; nothing was tested."
+    data, evaluation = stage.record["data"], stage.evaluation
+    kind = "rendered smears, not patient data" if stage.rendered else str(data["dataset"])
+    groups = "" if evaluation.groups == evaluation.n else f" of {evaluation.groups} groups"
+    text = (
+        f"On {evaluation.n} held-out images{groups} ({kind}) the chain {chain} reaches macro F1 "
+        f"{_interval(evaluation.headline['macro_f1'])} and accuracy {_interval(evaluation.headline['accuracy'])}."
+    )
+    told = _against_colour(stage)
+    return f"{text} {told}" if told else text
+
+
+def _against_colour(stage: StageContent) -> str | None:
+    if stage.over_colour is None:
+        return None
+    baseline, lead = stage.over_colour
+    text = f"over colour alone ({baseline}) it gains {_points(lead)} of macro F1"
+    if lead.low > 0:
+        return f"{text[0].upper()}{text[1:]}."
+    if lead.value > 0:
+        return f"{text[0].upper()}{text[1:]}: not shown to beat colour."
+    return f"It does not beat colour alone ({baseline}): {_points(lead)} of macro F1; the score says nothing about morphology."
+
+
+def _comparison(content: RunContent) -> str | None:
+    told = content.comparison
+    if not told:
+        return None
+    change = Interval(
+        **{key: math.nan if value is None else value for key, value in told["macro_f1"].items()}
+    )
+    pair = f"{told['first']} against {told['second']} on the same images: {_points(change)} of macro F1."
+    if not (change.low > 0 or change.high < 0):
+        return f"{pair} This one split and seed show no difference; repeats decide."
+    better = told["first"] if change.value > 0 else told["second"]
+    return f"{pair} On these images {better} is ahead; one split and seed are no proof, repeats decide."
+
+
+def _caution(stage: StageContent) -> str | None:
+    found = stage.evaluation.groups if stage.evaluation else _ENOUGH
+    if found >= _ENOUGH:
+        return None
+    return (
+        f"Only {found} groups were tested: intervals over so few are too narrow (with 8, some 89 % instead of 95 % hold the truth). "
+        "Test more patients, slides or fields before drawing conclusions."
+    )
+
+
+def _mistakes(stage: StageContent) -> Sequence[Prediction]:
+    wrong = [row for row in stage.predictions if row.predicted != row.label]
+    return sorted(wrong, key=lambda row: -row.confidence)[:_MISTAKES]
+
+
+def _name(content: RunContent, stage: StageContent) -> str:
+    chains = [
+        chain
+        for chain, stages in content.chains.items()
+        if any(one.record["key"] == stage.record["key"] for one in stages)
+    ]
+    return f"Stage {stage.number}: {stage.title}" + (
+        f", chain {' and '.join(chains)}" if len(content.chains) > 1 else ""
+    )
+
+
+def _policy(stage: StageContent) -> str:
+    train, head = stage.record["train"], stage.record["head"]
+    hidden = " + ".join(str(width) for width in head["hidden"])
+    layers = (
+        f"dense {hidden} with dropout {head['dropout']:g}, then one dense layer"
+        if hidden
+        else "one dense layer"
+    )
+    loss = "binary cross entropy" if head["activation"] == "sigmoid" else "cross entropy"
+    first = f"the head alone for {train['head_epochs']} epochs, then " if train["head_epochs"] else ""
+    policy = {"full": "all layers", "frozen": "the head alone", "gradual": "layers unfrozen one by one",
+              "layer_decay": "all layers, slower towards the input"}[train["policy"]]  # fmt: skip
+    return (
+        f"{head['pool']} pooling, {layers}, {head['activation']} with {loss}; {first}{policy}; {train['optimizer']} at "
+        f"{train['learning_rate']:g}, {train['schedule']}, batch {train['batch_size']}, {train['epochs']} epochs, "
+        f"{stage.record['image_size']} px{_segmented(stage)}"
+    )
+
+
+def _segmented(stage: StageContent) -> str:
+    told = stage.record.get("segment") or {"method": "none"}
+    if told["method"] == "none":
+        return ""
+    what = "the background blacked out" if told["use"] == "black" else "the image cut to its white cells"
+    return f"; white cells found first by {told['method'].replace('_', ' ')}, {what}"
+
+
+def _dataset(stage: StageContent) -> dict[str, Any]:
+    from stages.data.catalogue import find_dataset
+
+    dataset = find_dataset(stage.record["data"]["dataset"])
+    return {
+        "title": dataset.title,
+        "licence": "rendered by mtl" if stage.rendered else dataset.licence,
+        "citation": "" if stage.rendered else dataset.citation,
+        "group_rule": dataset.group_rule,
+        "folder": Path(stage.record["data"]["root"]).name,
+    }
+
+
+def _score(value: float) -> str:
+    return "–" if not math.isfinite(value) else f"{value:.3f}"
+
+
+def _points(difference: Interval) -> str:
+    value, low, high = (100 * number for number in (difference.value, difference.low, difference.high))
+    return f"{value:+.1f} points [95 % interval {low:+.1f} to {high:+.1f}]"
+
+
+def _interval(interval: Interval) -> str:
+    if not math.isfinite(interval.low):
+        return _score(interval.value)
+    return f"{_score(interval.value)} [{_score(interval.low)}, {_score(interval.high)}]"

@@ -1,0 +1,110 @@
+"""Batches from the store: whole batches at a time, in an order that seed and epoch alone decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from stages.data.task import Task
+
+__all__ = ["Batch", "EpochSampler", "StoreDataset", "make_loader", "task_part"]
+
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class StoreDataset(Dataset[Batch]):
+    """Some rows of an image store with their labels.
+
+    Args:
+        images: Store (N, S, S, 3) uint8.
+        rows: Which rows belong to this part, (M,).
+        labels: Class index of every row of this part, (M,).
+    """
+
+    def __init__(
+        self, images: npt.NDArray[np.uint8], rows: Sequence[int], labels: npt.NDArray[np.int64]
+    ) -> None:
+        self.images = images
+        self.rows = np.asarray(rows, dtype=np.int64)
+        self.labels = torch.from_numpy(np.asarray(labels, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Return images (B, 3, S, S) uint8, labels (B,) int64, and the positions (B,) in this part."""
+        images = torch.from_numpy(self.images[self.rows[indices]]).permute(0, 3, 1, 2)
+        return images, self.labels[indices], torch.tensor(indices)
+
+
+def task_part(task: Task, name: str) -> StoreDataset:
+    """Return the part `train`, `validation` or `test` of a task as a data set."""
+    rows = task.rows[name]
+    return StoreDataset(task.images, rows.tolist(), task.labels[rows])
+
+
+class EpochSampler(Sampler[int]):
+    """Shuffle anew each epoch from (seed, epoch); with `oversample`, every class as often as the largest.
+
+    Args:
+        labels: Class index of every sample, (M,).
+        seed: Of the stage.
+        oversample: Repeat random images of the smaller classes (paper D, 3.3.2).
+    """
+
+    def __init__(self, labels: npt.NDArray[np.int64], seed: int, oversample: bool = False) -> None:
+        self.labels = np.asarray(labels)
+        self.seed = seed
+        self.oversample = oversample
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, counted from 0; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        if not self.oversample:
+            return len(self.labels)
+        counts = np.bincount(self.labels)
+        return int(counts.max() * np.count_nonzero(counts))
+
+    def __iter__(self) -> Iterator[int]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        chosen = np.arange(len(self.labels))
+        if self.oversample:
+            counts = np.bincount(self.labels)
+            extra = [
+                random.choice(np.flatnonzero(self.labels == label), counts.max() - count)
+                for label, count in enumerate(counts)
+                if count
+            ]
+            chosen = np.concatenate([chosen, *extra])
+        yield from random.permutation(chosen).tolist()
+
+
+def make_loader(
+    dataset: StoreDataset, batch_size: int, sampler: EpochSampler | None = None
+) -> DataLoader[Batch]:
+    """Return a loader of whole batches; without a sampler in the stored order.
+
+    The store is memory-mapped, so fetching a batch is a copy and worker processes would only cost. A last batch of a
+    single image is dropped while training, since batch normalisation has no variance to go by.
+    """
+    count = len(sampler) if sampler is not None else 0
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        drop_last=count > batch_size and count % batch_size == 1,
+        collate_fn=_whole,
+    )
+
+
+def _whole(batch: Any) -> Any:
+    # `__getitems__` has already made one batch; there is nothing to collate.
+    return batch

@@ -1,0 +1,231 @@
+"""The Lightning module that every learning stage shares: loss, optimiser, schedule and fine-tuning policy."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.nn import functional
+
+from stages.learners.network.augment import augment, mixup
+from stages.learners.network.batches import Batch, StoreDataset, make_loader
+from stages.learners.network.finetune import first_learning_groups, group_scale, rate_factor
+from stages.learners.network.network import Network, depth_groups
+from stages.settings import StageSettings
+
+__all__ = ["StageModule", "stage_loss"]
+
+
+def stage_loss(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    activation: str,
+    smoothing: float = 0.0,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return the mean loss of a batch.
+
+    Softmax cross entropy is paper A's eq. 1, binary cross entropy its eq. 2; with more than two classes the sigmoid
+    is one against rest.
+
+    Args:
+        logits: (B, K), or (B, 1) for two classes under sigmoid.
+        targets: (B, K) probabilities.
+        activation: `"softmax"` or `"sigmoid"`.
+        smoothing: Share of every target that is spread evenly over the classes.
+        weights: Of the classes, (K,).
+    """
+    targets = targets * (1 - smoothing) + smoothing / targets.shape[1]
+    weight = torch.ones(len(targets), device=targets.device) if weights is None else targets @ weights
+    if activation == "softmax":
+        loss = -(targets * logits.log_softmax(dim=1)).sum(dim=1)
+    else:
+        wanted = targets[:, 1:] if logits.shape[1] == 1 else targets
+        loss = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(dim=1)
+    return (loss * weight).sum() / weight.sum()
+
+
+class StageModule(pl.LightningModule):
+    """Train a `Network` on one stage.
+
+    All parameter groups are in the optimiser from the first step; what learns is a function of the epoch alone, so a
+    resumed run freezes and thaws exactly as the uninterrupted one. While the whole backbone is frozen its features are
+    computed once, without augmentation, and the head learns from them.
+
+    Args:
+        network: What is trained.
+        settings: Of the stage.
+        seed: From which every random choice of an epoch and batch follows.
+        train: The training part.
+        validation: The validation part; may be empty.
+        bank: File for the features of the whole store under the starting weights, which other runs may share; none if None.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        settings: StageSettings,
+        seed: int,
+        train: StoreDataset,
+        validation: StoreDataset,
+        bank: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.settings = settings
+        self.seed = seed
+        self.parts = {"train": train, "validation": validation}
+        self.depth = depth_groups(network.backbone)
+        self.bank = bank
+        self.banks: dict[str, torch.Tensor] = {}
+        self.steps_per_epoch = 1
+        self.validation_logits: list[torch.Tensor] = []
+        self.validation_labels: list[torch.Tensor] = []
+        weights = _class_weights(train, len(network.classes)) if settings.train.balance == "weights" else None
+        self.class_weights: torch.Tensor | None
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser, one parameter group a depth group and one for the head, and the schedule."""
+        train = self.settings.train
+        parameters = dict(self.network.backbone.named_parameters())
+        groups: list[dict[str, Any]] = []
+        for depth, names in enumerate(self.depth):
+            scale = group_scale(train, depth, len(self.depth))
+            groups += _decay_groups(
+                [parameters[name] for name in names], train.learning_rate * scale, train.weight_decay
+            )
+        groups += _decay_groups(list(self.network.head.parameters()), train.learning_rate, train.weight_decay)
+        optimizer = _OPTIMIZERS[train.optimizer](groups)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_factor(train, step, self.steps_per_epoch)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        """Freeze what this epoch does not train."""
+        frozen = first_learning_groups(self.settings.train, self.current_epoch, len(self.depth))
+        parameters = dict(self.network.backbone.named_parameters())
+        for depth, names in enumerate(self.depth):
+            for name in names:
+                parameters[name].requires_grad_(depth >= frozen)
+        self.network.train()
+        _freeze_statistics(self.network.backbone, {name for names in self.depth[:frozen] for name in names})
+        if frozen == len(self.depth):
+            if not self.banks:
+                self.banks = {part: self._features(data) for part, data in self.parts.items() if len(data)}
+        else:
+            self.banks = {}
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        """Return the loss of one batch."""
+        images, labels, positions = batch
+        seed = _mix(self.seed, self.current_epoch, index, self.global_rank)
+        # Dropout draws from the global generator, which loaders advance too and a resume starts elsewhere.
+        torch.manual_seed(seed)
+        targets = functional.one_hot(labels, len(self.network.classes)).float()
+        if self.banks:
+            logits = self.network.head(self.banks["train"][positions.cpu()].to(self.device))
+        else:
+            generator = torch.Generator().manual_seed(
+                _mix(self.seed, self.current_epoch, index, self.global_rank)
+            )
+            pixels = augment(images.float() / 255, self.settings.augment, generator)
+            if self.settings.augment.mixup:
+                pixels, targets = mixup(pixels, targets, self.settings.augment.mixup, generator)
+            logits = self.network(pixels)
+        smoothing = self.settings.train.label_smoothing
+        loss = stage_loss(logits, targets, self.network.activation, smoothing, self.class_weights)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Collect the logits of one batch."""
+        images, labels, positions = batch
+        bank = self.banks.get("validation")
+        if bank is not None:
+            logits = self.network.head(bank[positions.cpu()].to(self.device))
+        else:
+            logits = self.network(images.float() / 255)
+        self.validation_logits.append(logits)
+        self.validation_labels.append(labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log loss, accuracy and macro F1 over the whole validation part."""
+        from sklearn.metrics import f1_score
+
+        logits, labels = torch.cat(self.validation_logits), torch.cat(self.validation_labels)
+        self.validation_logits, self.validation_labels = [], []
+        targets = functional.one_hot(labels, len(self.network.classes)).float()
+        predicted = self.network.probabilities(logits.float()).argmax(dim=1)
+        f1 = f1_score(labels.cpu(), predicted.cpu(), average="macro", zero_division=0.0)
+        scores = {
+            "validation_loss": stage_loss(logits.float(), targets, self.network.activation),
+            "validation_accuracy": (predicted == labels).float().mean(),
+            "validation_macro_f1": torch.tensor(float(f1)),
+        }
+        self.log_dict(scores, sync_dist=True)
+
+    def _features(self, data: StoreDataset) -> torch.Tensor:
+        if self.bank is None:
+            return self._computed(data)
+        # Frozen from the start, so the backbone is what the file's name says.
+        if not self.bank.is_file():
+            whole = StoreDataset(data.images, range(len(data.images)), np.zeros(len(data.images), np.int64))
+            computed = self._computed(whole).numpy()
+            self.bank.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self.bank.with_name(f"{self.bank.stem}-{os.getpid()}.npy")
+            np.save(temporary, computed)
+            temporary.replace(self.bank)
+        return torch.from_numpy(np.load(self.bank, mmap_mode="r")[data.rows])
+
+    @torch.no_grad()
+    def _computed(self, data: StoreDataset) -> torch.Tensor:
+        self.network.eval()
+        batches = [
+            self.network.features(images.to(self.device).float() / 255).cpu()
+            for images, _, _ in make_loader(data, 64)
+        ]
+        self.network.head.train()
+        return torch.cat(batches)
+
+
+_OPTIMIZERS: dict[str, Any] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "adamax": torch.optim.Adamax,
+    "sgd": lambda groups: torch.optim.SGD(groups, lr=1e-3, momentum=0.9, nesterov=True),
+}
+
+
+def _decay_groups(parameters: list[nn.Parameter], rate: float, decay: float) -> list[dict[str, Any]]:
+    # Biases and normalisation (vectors) are not decayed, as timm does.
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+    groups = [
+        {"params": matrices, "lr": rate, "weight_decay": decay},
+        {"params": vectors, "lr": rate, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _freeze_statistics(backbone: nn.Module, frozen: set[str]) -> None:
+    # A frozen layer must not go on moving the running statistics of its batch normalisation.
+    for name, layer in backbone.named_modules():
+        own = [f"{name}.{key}" if name else key for key, _ in layer.named_parameters(recurse=False)]
+        if own and all(key in frozen for key in own):
+            layer.eval()
+
+
+def _class_weights(data: StoreDataset, classes: int) -> torch.Tensor:
+    counts = np.bincount(data.labels.numpy(), minlength=classes)
+    return torch.tensor(len(data) / (classes * np.maximum(counts, 1)), dtype=torch.float32)
+
+
+def _mix(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,76 @@
+"""A backbone and a head: the network of one stage."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from stages.learners.network.backbones import WeightRecord
+from stages.learners.network.heads import build_head
+from stages.settings import HeadSettings
+
+__all__ = ["Network", "depth_groups"]
+
+
+class Network(nn.Module):
+    """Normalisation, backbone and head in one module; it carries what its weights expect.
+
+    Args:
+        backbone: Images (B, 3, H, W) to features (B, F).
+        record: Where the backbone's weights come from, and their normalisation.
+        head: Pooling, dense layers and activation.
+        classes: Names of the classes, two or more, in the order of the probabilities.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, record: WeightRecord, head: HeadSettings, classes: tuple[str, ...]
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classes = classes
+        self.activation = head.activation
+        outputs = 1 if head.activation == "sigmoid" and len(classes) == 2 else len(classes)
+        self.head = build_head(int(getattr(backbone, "num_features")), outputs, head)  # noqa: B009 - timm sets it late
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
+        self.register_buffer("mean", torch.tensor(record.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(record.std).view(1, 3, 1, 1), persistent=False)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return pooled features (B, F) of images (B, 3, H, W) float32 in [0, 1]."""
+        normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        features: torch.Tensor = self.backbone(normalised)
+        return features
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits (B, K), or (B, 1) for two classes under sigmoid, of images (B, 3, H, W) float32 in [0, 1]."""
+        logits: torch.Tensor = self.head(self.features(images))
+        return logits
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return probabilities (B, K) that sum to 1.
+
+        Under sigmoid with more than two classes the one-against-rest scores are divided by their sum.
+        """
+        if self.activation == "softmax":
+            return logits.softmax(dim=1)
+        scores = logits.sigmoid()
+        if len(self.classes) == 2:
+            return torch.cat([1 - scores, scores], dim=1)
+        return scores / scores.sum(dim=1, keepdim=True).clamp_min(1e-12)
+
+
+def depth_groups(backbone: nn.Module) -> list[list[str]]:
+    """Return the backbone's parameter names by depth, the shallowest group first.
+
+    Groups follow timm's own matcher where the backbone has one, else its top-level children.
+    """
+    from timm.models import group_parameters
+
+    names = [name for name, _ in backbone.named_parameters()]
+    matcher = getattr(backbone, "group_matcher", None)
+    if matcher is not None:
+        grouped = group_parameters(backbone, matcher(coarse=True))
+        return [list(grouped[depth]) for depth in sorted(grouped)]
+    children = dict.fromkeys(name.split(".")[0] for name in names)
+    return [[name for name in names if name.split(".")[0] == child] for child in children]

@@ -1,0 +1,291 @@
+"""Splits that do not leak: stratified by label, and no group on two sides.
+
+Pure functions of samples and a seed; the order of the samples does not matter.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from stages.data.sample import Sample
+from stages.errors import DataError
+from stages.splits.assignment import GroupTable
+from stages.splits.split import PARTS, Part, Split, check_names, group_of
+
+__all__ = ["block_holdout", "holdout", "kfold", "official"]
+
+_NEEDS = (4, 1, 2)  # of a class with two groups one trains and one is tested
+
+
+def holdout(
+    samples: Sequence[Sample],
+    *,
+    test: float = 0.2,
+    validation: float = 0.15,
+    seed: int = 0,
+    unit: str = "image",
+    forced: Mapping[str, Part] | None = None,
+) -> Split:
+    """Split at random, stratified by label, whole groups at a time.
+
+    Args:
+        samples: What to split.
+        test: Fraction of all samples.
+        validation: Fraction of all samples; may be 0.
+        seed: Of the search.
+        unit: What the groups are.
+        forced: Part of groups that another stage's split decided.
+
+    Raises:
+        DataError: If fractions are impossible or a class has too few groups.
+    """
+    _check_fractions(test, validation)
+    table = GroupTable.of(samples)
+    decided = _decided(table, forced)
+    if not decided:  # else another stage has dealt, and what is left of a class is judged at the end
+        _check_groups(samples, table)
+    parts = table.assign((1 - test - validation, validation, test), seed, decided, _NEEDS)
+    own = {sample.name: PARTS[parts[group_of(sample)]] for sample in samples}
+    return _finish(samples, own, (), "grouped hold-out", unit, seed, (), bool(validation), bool(decided))
+
+
+def block_holdout(
+    samples: Sequence[Sample],
+    *,
+    test: float = 0.2,
+    validation: float = 0.15,
+    seed: int = 0,
+    unit: str = "image",
+    forced: Mapping[str, Part] | None = None,
+    reverse: bool = False,
+    offset: float = 0.0,
+) -> Split:
+    """Cut every class along its numbering: the first images train, the next validate, the last test.
+
+    The honest split where neighbouring numbers look alike and no patient is known. Of a group that lies across a border
+    the members before it are left out, so training gives way to validation and validation to test.
+
+    Args:
+        samples: What to split.
+        test: Fraction of every class.
+        validation: Fraction of every class; may be 0.
+        seed: Only recorded.
+        unit: What the groups are.
+        forced: Part of groups that another stage's split decided.
+        reverse: Count from the last number down, so that the first ones are tested.
+        offset: Begin so far along the numbers, from 0 to below 1, and go round: the tested block ends there.
+
+    Raises:
+        DataError: If fractions are impossible or a class has too few images.
+    """
+    _check_fractions(test, validation)
+    check_names(samples)
+    parts: dict[str, Part] = {}
+    by_label: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        by_label[sample.label].append(sample)
+    for label, members in by_label.items():
+        members.sort(key=lambda sample: (sample.order, sample.name), reverse=reverse)
+        if len(members) < 2:
+            raise _too_few(label, 1, 1)
+        begin = round(offset * len(members))
+        members = members[begin:] + members[:begin]
+        # However small the class, its first image trains and its last one is tested.
+        second = min(max(round(len(members) * (1 - test)), 1), len(members) - 1)
+        first = min(max(round(len(members) * (1 - test - validation)), 1), second)
+        for position, sample in enumerate(members):
+            cut: Part = "train" if position < first else "validation" if position < second else "test"
+            parts[sample.name] = (forced or {}).get(group_of(sample), cut)
+    notes = tuple(
+        f"Class {label} is not numbered by its source; its block was cut along the file names."
+        for label, members in sorted(by_label.items())
+        if len({sample.order for sample in members}) == 1
+    )
+    method = "block hold-out by number" + (", the first numbers tested" if reverse else "")
+    method += f", from {offset:.3g} of the way round" if offset else ""
+    left, note = _give_way(samples, parts)
+    decided = any(group_of(sample) in (forced or {}) for sample in samples)
+    return _finish(samples, parts, left, method, unit, seed, notes + note, bool(validation), decided)
+
+
+def kfold(
+    samples: Sequence[Sample],
+    *,
+    folds: int,
+    fold: int,
+    validation: float = 0.15,
+    seed: int = 0,
+    unit: str = "image",
+    forced: Mapping[str, Part] | None = None,
+) -> Split:
+    """Return one fold of a stratified, grouped k-fold: every sample is tested in exactly one of them.
+
+    What is impossible in one fold is refused in all, so that no series of runs breaks off half way.
+
+    Args:
+        samples: What to split.
+        folds: How many, 2 or more.
+        fold: Which one is tested, from 0.
+        validation: Fraction of all samples, taken from the rest; may be 0.
+        seed: Decides all folds together.
+        unit: What the groups are.
+        forced: Part of groups that another stage's split decided; these leave the folds.
+
+    Raises:
+        DataError: If a class has fewer groups than folds, or `fold` is not one of them.
+    """
+    if folds < 2 or not 0 <= fold < folds:
+        raise DataError(
+            f"Expected `split.fold` to be from 0 to {folds - 1} of at least 2 folds, but got {fold} of {folds}; do count from 0"
+        )
+    _check_fractions(1 / folds, validation, "1 / `split.folds`")
+    table = GroupTable.of(samples)
+    decided = _decided(table, forced)
+    free = table.without(decided)
+    if not decided:
+        _check_folds(samples, table, folds)
+    dealt = free.assign([1 / folds] * folds, seed)
+    parts = decided | {group: PARTS.index("test") for group, number in dealt.items() if number == fold}
+    # The tested groups are fixed; a share of zero keeps everything else out of the test part.
+    parts = table.assign((1 - validation - 1 / folds, validation, 0.0), seed + fold + 1, parts, _NEEDS)
+    own = {sample.name: PARTS[parts[group_of(sample)]] for sample in samples}
+    method = f"fold {fold + 1} of {folds}"
+    return _finish(samples, own, (), method, unit, seed, (), bool(validation), bool(decided))
+
+
+def official(
+    samples: Sequence[Sample],
+    *,
+    test_parts: Sequence[str],
+    validation_parts: Sequence[str] = (),
+    unit: str = "image",
+    seed: int = 0,
+    forced: Mapping[str, Part] | None = None,
+) -> Split:
+    """Split as the source itself does, by `Sample.part`; what is in no named part trains.
+
+    Sources do leak: of a group in two parts the members in the earlier one are left out, and a note says how many.
+
+    Raises:
+        DataError: If the source assigns no parts, or none of that name, or one is to be tested and validated on.
+    """
+    check_names(samples)
+    known = {sample.part for sample in samples if sample.part}
+    found = ", ".join(sorted(known)) or "none"
+    wrong = next((part for part in (*test_parts, *validation_parts) if part not in known), None)
+    if wrong is not None or not test_parts:
+        raise DataError(
+            f"Expected `split.test_parts` to name parts of the source ({found}), but got {wrong or 'nothing'!r}; do choose one"
+        )
+    both = sorted(set(test_parts) & set(validation_parts))
+    if both:
+        raise DataError(
+            f"Expected `split.test_parts` and `split.validation_parts` to differ, but both name {both[0]!r}; do take it out of one"
+        )
+    parts: dict[str, Part] = {}
+    for sample in samples:
+        validates: Part = "validation" if sample.part in validation_parts else "train"
+        own: Part = "test" if sample.part in test_parts else validates
+        parts[sample.name] = (forced or {}).get(group_of(sample), own)
+    left, notes = _give_way(samples, parts)
+    unnamed = sum(sample.part is None for sample in samples)
+    if unnamed:
+        notes = (f"{unnamed} images are in no part of the source and train.", *notes)
+    decided = any(group_of(sample) in (forced or {}) for sample in samples)
+    return _finish(
+        samples, parts, left, "the source's own parts", unit, seed, notes, bool(validation_parts), decided
+    )
+
+
+def _decided(table: GroupTable, forced: Mapping[str, Part] | None) -> dict[str, int]:
+    own = set(table.groups)
+    return {group: PARTS.index(part) for group, part in (forced or {}).items() if group in own}
+
+
+def _check_fractions(test: float, validation: float, name: str = "`split.test`") -> None:
+    if not 0 < test < 1 or not 0 <= validation < 1 or test + validation >= 1 - 1e-9:
+        raise DataError(
+            f"Expected {name} above 0, and together with `split.validation` below 1, but got {test:g} and {validation:g}; "
+            "do leave something to train on"
+        )
+
+
+def _too_few(label: str, groups: int, images: int) -> DataError:
+    return DataError(
+        f"Expected class {label!r} to have enough groups to train and to test on, but it has {groups} ({images} images); "
+        "do add images or drop the class with `data.drop`"
+    )
+
+
+def _check_groups(samples: Sequence[Sample], table: GroupTable) -> None:
+    for label, groups in table.holding().items():
+        if groups < 2:
+            raise _too_few(label, groups, sum(sample.label == label for sample in samples))
+
+
+def _check_folds(samples: Sequence[Sample], table: GroupTable, folds: int) -> None:
+    for label, groups in table.holding().items():
+        if groups < folds:
+            images = sum(sample.label == label for sample in samples)
+            way = f"set `split.folds` to {groups} or fewer" if groups > 1 else "add images"
+            raise DataError(
+                f"Expected class {label!r} to have a group for each of `split.folds` = {folds}, but it has {groups} "
+                f"({images} images); do {way}, or drop the class with `data.drop`"
+            )
+
+
+def _give_way(samples: Sequence[Sample], parts: dict[str, Part]) -> tuple[list[str], tuple[str, ...]]:
+    """Take out of `parts` the members of a group that lie in an earlier part than its last; return them and a note."""
+    latest: dict[str, int] = {}
+    for sample in samples:
+        group = group_of(sample)
+        latest[group] = max(latest.get(group, 0), PARTS.index(parts[sample.name]))
+    left = [sample.name for sample in samples if PARTS.index(parts[sample.name]) < latest[group_of(sample)]]
+    for name in left:
+        del parts[name]
+    if not left:
+        return left, ()
+    return left, (
+        f"{len(left)} images were left out because a near-duplicate or a member of their group lies in a later part.",
+    )
+
+
+def _finish(
+    samples: Sequence[Sample],
+    parts: Mapping[str, Part],
+    left_out: Sequence[str],
+    method: str,
+    unit: str,
+    seed: int,
+    notes: tuple[str, ...],
+    validates: bool,
+    decided: bool,
+) -> Split:
+    """Return the split, unless a class is absent from a part that was asked for."""
+    labels: dict[Part, set[str]] = {part: set() for part in PARTS}
+    for sample in samples:
+        if sample.name in parts:
+            labels[parts[sample.name]].add(sample.label)
+    for label in sorted({sample.label for sample in samples}):
+        missing = [
+            part for part in PARTS if label not in labels[part] and (validates or part != "validation")
+        ]
+        # What a later stage decides may leave a class of an earlier one untested, but never untrained.
+        fatal = next((part for part in missing if part == "train" or (part == "test" and not decided)), None)
+        if fatal:
+            raise _absent(samples, label, fatal, len(left_out), decided)
+        notes += tuple(f"Class {label} is absent from the {part} part." for part in missing)
+    lists = {part: tuple(sorted(name for name, own in parts.items() if own == part)) for part in PARTS}
+    return Split(**lists, left_out=tuple(sorted(left_out)), method=method, unit=unit, seed=seed, notes=notes)
+
+
+def _absent(samples: Sequence[Sample], label: str, part: Part, left_out: int, decided: bool) -> DataError:
+    members = [sample for sample in samples if sample.label == label]
+    groups = len({group_of(sample) for sample in members})
+    why = f", and {left_out} images gave way to members of their groups" if left_out else ""
+    why += ", and another stage's split decided some of them" if decided else ""
+    return DataError(
+        f"Expected class {label!r} in the {part} part, but it is absent: it has {groups} groups ({len(members)} images){why}; "
+        "do add images, drop the class with `data.drop`, or change the fractions, folds or parts of the split"
+    )

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtl.errors import RunError
+from mtl.run.gather import gather
+from mtl.run.page import headline, render_html
+from mtl.runs import RunFolder, write_json
+from stages.metrics import evaluate
+
+Classes = tuple[str, ...]
+
+
+def stage(
+    run: RunFolder,
+    number: int,
+    key: str,
+    classes: Classes,
+    *,
+    tested: bool = True,
+    skill: float = 2.0,
+    rendered: bool = True,
+    lead: dict[str, float | None] | None = None,
+) -> str:
+    random = np.random.default_rng(len(key))
+    labels = np.arange(40) % len(classes)
+    scores = random.random((40, len(classes))) + skill * np.eye(len(classes))[labels]
+    scores /= scores.sum(axis=1, keepdims=True)
+    groups = [f"slide{i % 8}" for i in range(40)]
+    folder = run.stage(number, "single_cell" if number == 2 else "multi_cell", key)
+    evaluation = evaluate(labels, scores, groups, classes, resamples=100)
+    poor = evaluate(labels, np.full((40, len(classes)), 1 / len(classes)), groups, classes, resamples=100)
+    if tested:
+        rows = [
+            [f"im/{i}.jpg", classes[k], g, classes[int(s.argmax())], *s]
+            for i, (k, g, s) in enumerate(zip(labels, groups, scores, strict=True))
+        ]
+        folder.write_table(
+            "predictions.csv",
+            ["name", "label", "group", "predicted", *(f"p_{name}" for name in classes)],
+            rows,
+        )
+    folder.write_table(
+        "history.csv",
+        ["epoch", "train_loss", "validation_loss", "learning_rate"],
+        [[0, 1, 0.9, 0.1], [1, 0.5, "", 0.1]],
+    )
+    folder.weights.write_bytes(b"")
+    counts = {part: dict.fromkeys(classes, 5) for part in ("train", "validation", "test")}
+    record: dict[str, Any] = {
+        "number": number, "name": "single_cell" if number == 2 else "multi_cell", "key": key, "classes": classes, "weights": WEIGHTS,
+        "head": {"activation": "softmax", "hidden": [8], "dropout": 0.1, "pool": "avg"}, "image_size": 32,
+        "train": {"head_epochs": 1, "policy": "full", "optimizer": "adamw", "learning_rate": 0.1, "schedule": "cosine",
+                  "batch_size": 4, "epochs": 2},
+        "data": {"dataset": "all-idb1", "root": str(run.path), "rendered": rendered, "counts": counts, "unit": "slide", "split": "grouped",
+                 "groups": {"train": 9, "validation": 2, "test": 8}, "notes": ["A plain note."]},
+        "best_epoch": 1, "parameters": 1234, "seconds": 3.2,
+        "evaluation": evaluation.to_json() if tested else None, "baselines": {"1-NN": poor.to_json()} if tested else {},
+        "over_colour": {"baseline": "1-NN", "macro_f1": lead or {"value": 0.3, "low": 0.1, "high": 0.5}} if tested else None,
+    }  # fmt: skip
+    write_json(folder.path / "stage.json", record)
+    return folder.path.name
+
+
+WEIGHTS = {
+    "backbone": "tiny",
+    "source": "none",
+    "licence": "",
+    "sha256": "",
+    "mean": [0, 0, 0],
+    "std": [1, 1, 1],
+    "input_size": 32,
+}
+
+
+def build(
+    path: Path, chains: dict[str, list[tuple[int, str]]], classes: Classes = ("normal", "L1"), **more: Any
+) -> RunFolder:
+    run = RunFolder(path)
+    (path / "config.yaml").write_text("name: x\n")
+    first = run.stage(1, "imagenet", "aaa")
+    first.weights.write_bytes(b"")
+    write_json(first.path / "stage.json", {"number": 1, "name": "imagenet", "key": "aaa", "weights": WEIGHTS})
+    told = {
+        chain: [first.path.name, *(stage(run, *entry, classes, **more) for entry in entries)]
+        for chain, entries in chains.items()
+    }
+    difference = {"value": 0.1, "low": -0.05, "high": 0.2}
+    comparison = (
+        {"first": "1,2,3", "second": "1,3", "accuracy": difference, "macro_f1": difference}
+        if len(chains) > 1
+        else None
+    )
+    environment = {"date": "2026-01-01", "mtl": "0", "device": "CPU"}
+    write_json(path / "run.json", {"name": "x", "command": "mtl run --set a='<b>'", "chains": told, "start": None,
+                                   "environment": environment, "comparison": comparison})  # fmt: skip
+    return run
+
+
+BOTH = {"1,2,3": [(2, "bbb"), (3, "ccc")], "1,3": [(3, "ddd")]}
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [("normal", "L1"), ("normal", "L1", "L2", "L3"), tuple(f"a long class name {i}" for i in range(8))],
+)
+def test_the_page_is_whole_and_loads_nothing(tmp_path: Path, classes: Classes) -> None:
+    page = render_html(gather(build(tmp_path / "x", BOTH, classes)))
+    assert page.count("<svg") >= 9
+    assert not re.search(r"(src|href)=[\"'](?!data:|#)", page.split("</style>")[1])
+    assert "Rendered smears, not patient data" in page
+    assert "A plain note." in page
+    assert "show no difference" in page
+    assert len(page) < 4e6
+
+
+def test_names_are_escaped(tmp_path: Path) -> None:
+    page = render_html(
+        gather(
+            build(tmp_path / "x", {"1,3": [(3, "ccc")]}, ("<script>x</script>", "zürich ü"), rendered=False)
+        )
+    )
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "zürich" in page
+    assert "Rendered smears" not in page
+
+
+def test_a_chain_without_a_test_part_says_so(tmp_path: Path) -> None:
+    content = gather(build(tmp_path / "x", {"1,2": [(2, "bbb")]}, tested=False))
+    assert "nothing was tested" in headline(content)
+    assert "<svg" in render_html(content)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "said"),
+    [
+        (
+            0.1,
+            0.05,
+            0.2,
+            "Over colour alone (1-NN) it gains +10.0 points [95 % interval +5.0 to +20.0] of macro F1.",
+        ),
+        (0.1, -0.05, 0.2, "not shown to beat colour"),
+        (0.0, -0.1, 0.1, "does not beat colour alone"),
+        (-0.1, -0.2, -0.05, "does not beat colour alone"),
+        (0.1, None, None, "not shown to beat colour"),
+    ],
+)
+def test_the_lead_over_colour_is_said_in_words(
+    tmp_path: Path, value: float, low: float | None, high: float | None, said: str
+) -> None:
+    lead = {"value": value, "low": low, "high": high}
+    content = gather(build(tmp_path / "x", {"1,3": [(3, "ccc")]}, lead=lead))
+    assert said in headline(content)
+    assert said in render_html(content)
+
+
+def test_few_groups_and_the_most_frequent_mistake_are_named(tmp_path: Path) -> None:
+    page = render_html(gather(build(tmp_path / "x", {"1,3": [(3, "ccc")]}, skill=0.0, rendered=False)))
+    assert "Only 8 groups were tested" in page
+    assert re.search(r"The most frequent mistake: \d+ of \w+ called \w+", page)
+    assert "stay under the terms of their data set" in page
+
+
+def test_an_unfinished_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"run\.json"):
+        gather(RunFolder(tmp_path / "empty"))

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY_BACKBONE
+
+from stages.data.task import Task
+from stages.errors import ModelError
+from stages.learners.network.backbones import create_backbone
+from stages.learners.network.batches import task_part
+from stages.learners.network.ledger import best_epoch
+from stages.learners.network.network import Network
+from stages.learners.network.training import predict, train_stage
+from stages.settings import AugmentSettings, DataSettings, HeadSettings, StageSettings, TrainSettings
+
+
+def make_task(count: int = 48, size: int = 32) -> Task:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, count)
+    images = random.integers(60, 120, (count, size, size, 3)).astype(np.uint8)
+    images[labels == 1, 8:24, 8:24] = 230
+    parts = {"train": np.arange(0, 32), "validation": np.arange(32, 40), "test": np.arange(40, count)}
+    return Task(images, labels, parts, ("dark", "bright"))
+
+
+def make_settings(**train: object) -> StageSettings:
+    values = {"epochs": 3, "head_epochs": 1, "batch_size": 8, "learning_rate": 3e-3, "keep": "last", **train}
+    head = HeadSettings(activation="sigmoid", hidden=(8,), dropout=0.2)
+    return StageSettings(
+        data=DataSettings(dataset="x"), image_size=32, head=head, train=TrainSettings.model_validate(values)
+    )
+
+
+def make_network(settings: StageSettings, task: Task) -> Network:
+    torch.manual_seed(0)
+    backbone, record = create_backbone(TINY_BACKBONE, "none")
+    return Network(backbone, record, settings.head, task.classes)
+
+
+class StopAt:
+    """Stands in for Ctrl-C: raises at one step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        if done == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("policy", ["full", "gradual", "layer_decay", "frozen"])
+@pytest.mark.parametrize("step", [2, 4, 7, 11])
+def test_interrupted_and_uninterrupted_runs_end_with_identical_weights(
+    tmp_path: Path, policy: str, step: int
+) -> None:
+    task, settings = make_task(), make_settings(policy=policy)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    whole = train_stage(make_network(settings, task), task, settings, tmp_path / "whole", seed=3)
+    with pytest.raises(KeyboardInterrupt):
+        train_stage(
+            make_network(settings, task), task, settings, tmp_path / "parts", 3, progress=StopAt(step)
+        )
+    resumed = train_stage(make_network(settings, task), task, settings, tmp_path / "parts", seed=3)
+    for (name, left), right in zip(
+        whole.network.state_dict().items(), resumed.network.state_dict().values(), strict=True
+    ):
+        assert torch.equal(left, right), name
+    assert whole.history == resumed.history
+    assert (tmp_path / "whole" / "weights.safetensors").read_bytes() == (
+        tmp_path / "parts" / "weights.safetensors"
+    ).read_bytes()
+
+
+def test_training_learns_what_can_be_learned(tmp_path: Path) -> None:
+    task, settings = make_task(), make_settings(epochs=12)
+    trained = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
+    probabilities = predict(trained.network, task_part(task, "test"), flips=True)
+    assert probabilities.shape == (8, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities.argmax(axis=1) == task.labels[task.rows["test"]]).mean() >= 0.75
+    assert trained.history[-1]["train_loss"] < trained.history[0]["train_loss"]
+
+
+def test_frozen_backbone_does_not_move_at_all(tmp_path: Path) -> None:
+    task, settings = make_task(), make_settings(policy="frozen")
+    network = make_network(settings, task)
+    before = {key: value.clone() for key, value in network.backbone.state_dict().items()}
+    head = network.head[1].weight.detach().clone()
+    trained = train_stage(network, task, settings, tmp_path, seed=0)
+    assert all(
+        torch.equal(before[key], value) for key, value in trained.network.backbone.state_dict().items()
+    )
+    assert not torch.equal(head, trained.network.head[1].weight)
+
+
+def test_the_best_epoch_is_kept_and_early_stopping_waits_as_told(tmp_path: Path) -> None:
+    task = make_task()
+    settings = make_settings(
+        epochs=20, keep="best", patience=1, learning_rate=0.3, optimizer="sgd", schedule="constant"
+    )
+    trained = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
+    losses = [row["validation_loss"] for row in trained.history]
+    assert trained.best_epoch == int(np.nanargmin(losses))
+    assert len(losses) == 20 or len(losses) == trained.best_epoch + 2
+
+
+def test_a_finished_stage_is_not_trained_again(tmp_path: Path) -> None:
+    task, settings = make_task(), make_settings()
+    first = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
+    seen: list[int] = []
+    again = train_stage(
+        make_network(settings, task), task, settings, tmp_path, 0, progress=lambda done, *_: seen.append(done)
+    )
+    assert not seen
+    assert first.history == again.history
+
+
+def test_without_validation_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    task, settings = make_task(), make_settings(keep="best")
+    task.rows["validation"] = np.arange(0)
+    trained = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
+    assert trained.best_epoch == 2
+    assert "validation_loss" not in trained.history[0]
+
+
+def test_diverging_training_says_what_to_do(tmp_path: Path) -> None:
+    task = make_task()
+    settings = make_settings(learning_rate=1e30, optimizer="sgd", head_epochs=0)
+    with pytest.raises(ModelError, match=r"learning_rate"):
+        train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    task, settings = make_task(), make_settings()
+    (tmp_path / "last.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(ModelError, match=r"last\.ckpt"):
+        train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
+
+
+@pytest.mark.parametrize(
+    "change", [{"balance": "weights"}, {"balance": "oversample"}, {"label_smoothing": 0.1}]
+)
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "adamax", "sgd"])
+def test_every_option_trains(tmp_path: Path, change: dict[str, object], optimizer: str) -> None:
+    task = make_task()
+    settings = make_settings(epochs=2, optimizer=optimizer, schedule="exponential", **change)
+    settings = settings.model_copy(update={"augment": AugmentSettings(mixup=0.2)})
+    trained = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
+    assert all(np.isfinite(row["train_loss"]) for row in trained.history)
+
+
+def test_best_epoch_prefers_the_earlier_of_equals_and_skips_nan() -> None:
+    rows = [{"validation_loss": float("nan")}, {"validation_loss": 0.5}, {"validation_loss": 0.5}]
+    assert best_epoch(rows, "validation_loss") == 1
+    assert (
+        best_epoch([{"validation_macro_f1": 0.2}, {"validation_macro_f1": 0.9}], "validation_macro_f1") == 1
+    )
