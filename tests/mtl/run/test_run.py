@@ -213,7 +213,7 @@ def test_help_answers_without_torch() -> None:
 
 
 def test_the_command_line_reference_is_up_to_date() -> None:
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     code = "import sys; sys.path.insert(0, 'docs'); import make_cli; print(make_cli.render(), end='')"
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout == (root / "docs" / "cli.md").read_text("utf-8"), "do run `make docs`"
