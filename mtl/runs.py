@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
-import math
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
 from mtl.errors import RunError
+from mtl.records import LearnedRecord, StageRecord, read_stage
+from segmentation.files import read_json, write_json
 from stages.splits.chains import Learned
 
-__all__ = [
-    "RunFolder",
-    "StageFolder",
-    "environment",
-    "open_run",
-    "read_json",
-    "stage_key",
-    "write_json",
-    "write_text",
-]
+__all__ = ["Predictions", "RunFolder", "StageFolder", "environment", "open_run", "stage_key"]
 
+_FORMAT = 2  # raise it when what stands in a stage folder changes, so that none is reused from before
 _PACKAGES = (
     "torch",
     "torchvision",
@@ -42,45 +39,35 @@ _PACKAGES = (
 )
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name and rename it, so that it is whole or absent.
-
-    Raises:
-        RunError: If the folder cannot be written or the disk is full.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_text(text, "utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise RunError(
-            f"Expected {path.parent} to be writable, but got: {error.strerror or error}; do free space or choose --runs DIR"
-        ) from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON, NaN as null."""
-    write_text(path, json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON.
-
-    Raises:
-        RunError: If the file is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"Expected {path} to be a file of a run, but it cannot be read; do delete it to have it made again"
-        ) from error
-
-
 def stage_key(*parts: Any) -> str:
     """Return the hash that names a stage: same configuration, data, splits and parent weights, same key."""
-    text = json.dumps(parts, sort_keys=True, default=str)
+    text = json.dumps([_FORMAT, *parts], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a stage said of its N test images.
+
+    Attributes:
+        classes: K names, in the order of the probabilities.
+        names: Of the images.
+        labels: What they are.
+        groups: Patient, slide, field or cluster; the image itself where nothing is known.
+        predicted: What was said.
+        probabilities: (N, K).
+    """
+
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+    predicted: tuple[str, ...]
+    probabilities: npt.NDArray[np.float64]
+
+    def truth(self) -> npt.NDArray[np.int64]:
+        """Return the class index of every image, (N,)."""
+        return np.array([self.classes.index(label) for label in self.labels], np.int64)
 
 
 class StageFolder:
@@ -96,8 +83,7 @@ class StageFolder:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Wait for the folder and hold it: of several processes that need one stage, one makes it."""
-        with (self.path / ".lock").open("a+") as stream:
-            _try_lock(stream, wait=True)
+        with FileLock(self.path / ".lock"):
             yield
 
     @property
@@ -109,9 +95,25 @@ class StageFolder:
         """Say whether the stage's last file, `stage.json`, is there."""
         return (self.path / "stage.json").is_file() and self.weights.is_file()
 
-    def record(self) -> dict[str, Any]:
-        """Return `stage.json`."""
-        record: dict[str, Any] = read_json(self.path / "stage.json")
+    def record(self) -> StageRecord:
+        """Return `stage.json`: a `LearnedRecord` where the stage learned.
+
+        Raises:
+            RunError: If it is damaged or of another version.
+        """
+        return read_stage(self.path / "stage.json")
+
+    def learned_record(self) -> LearnedRecord:
+        """Return `stage.json` of a stage that learned.
+
+        Raises:
+            RunError: If the stage did not learn.
+        """
+        record = self.record()
+        if not isinstance(record, LearnedRecord):
+            raise RunError(
+                f"Expected {self.path} to be a stage that learned, but it holds {record.name} weights; do name another"
+            )
         return record
 
     def learned(self) -> Learned:
@@ -119,18 +121,33 @@ class StageFolder:
         path = self.path / "learned.json"
         return Learned(read_json(path) if path.is_file() else {})
 
-    def write_table(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Write a CSV file."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-        write_text(self.path / name, buffer.getvalue())
+    def history(self) -> tuple[dict[str, float], ...]:
+        """Return scores by epoch, as `history.csv` holds them; what was not measured is absent."""
+        rows = self._rows("history.csv")
+        return tuple({key: float(value) for key, value in row.items() if value} for row in rows)
 
-    def read_table(self, name: str) -> list[dict[str, str]]:
-        """Read a CSV file."""
-        with (self.path / name).open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
+    def predictions(self) -> Predictions:
+        """Return what was said of the test images, as `predictions.csv` holds it."""
+        rows = self._rows("predictions.csv")
+        columns = [name for name in rows[0] if name.startswith("p_")] if rows else []
+        return Predictions(
+            classes=tuple(name.removeprefix("p_") for name in columns),
+            names=tuple(row["name"] for row in rows),
+            labels=tuple(row["label"] for row in rows),
+            groups=tuple(row["group"] or row["name"] for row in rows),
+            predicted=tuple(row["predicted"] for row in rows),
+            probabilities=np.array([[float(row[column]) for column in columns] for row in rows]),
+        )
+
+    def _rows(self, name: str) -> list[dict[str, str]]:
+        path = self.path / name
+        try:
+            with path.open(newline="", encoding="utf-8") as stream:
+                return list(csv.DictReader(stream))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise RunError(
+                f"Expected {path} to be a table of a run, but it cannot be read; do delete its folder to have it made again"
+            ) from error
 
 
 class RunFolder:
@@ -179,13 +196,40 @@ class RunFolder:
         Raises:
             RunError: If another process that is alive holds it.
         """
-        path = self.path / ".lock"
-        with path.open("a+") as stream:
-            if not _try_lock(stream):
-                raise RunError(
-                    f"Expected the run folder {self.path} to be free, but another mtl process is at work in it; do wait or choose --name"
-                )
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise RunError(
+                f"Expected the run folder {self.path} to be free, but another mtl process is at work in it; do wait or choose --name"
+            ) from error
+        try:
             yield
+        finally:
+            lock.release()
+
+    def claim(self, kind: str, **identity: Any) -> None:
+        """Say what the folder is for, or refuse it where it is for something else.
+
+        Args:
+            kind: What command fills it, such as `run`.
+            identity: What must stay the same when the command is given again, as `json` holds it.
+
+        Raises:
+            RunError: If the folder belongs to other work; the sentence says in what they differ.
+        """
+        path = self.path / "claim.json"
+        wanted = json.loads(json.dumps({"kind": kind, **identity}, default=str))
+        if path.is_file():
+            known = read_json(path)
+            differ = [key for key in dict.fromkeys((*known, *wanted)) if known.get(key) != wanted.get(key)]
+            if differ:
+                raise RunError(
+                    f"Expected {self.path} to belong to the same work, but it differs in {', '.join(differ)}; do choose another "
+                    "name, or delete the folder"
+                )
+            return
+        write_json(path, wanted)
 
 
 def open_run(path: Path) -> RunFolder:
@@ -225,25 +269,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or "CPU"
-
-
-def _try_lock(stream: Any, wait: bool = False) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no fcntl; two runs in one folder are then the user's to avoid
-        return True
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _finite(below) for key, below in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(below) for below in value]
-    return value

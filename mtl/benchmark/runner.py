@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from mtl.benchmark.plan import Cell, Design, cell_key, cells_of
 from mtl.benchmark.workers import run_in_workers
 from mtl.config import Experiment
 from mtl.loading import dump_settings
 from mtl.progress import Reporter
+from mtl.records import CellRecord, read_record
 from mtl.run.rendered import with_rendered_data
-from mtl.runs import RunFolder, read_json, write_json, write_text
+from mtl.runs import RunFolder
+from segmentation.files import write_json, write_text
 
 __all__ = ["run_benchmark"]
 
 
 def run_benchmark(
     experiment: Experiment, design: Design, folder: Path, workers: int, metric: str, reporter: Reporter
-) -> list[dict[str, Any]]:
+) -> list[CellRecord]:
     """Run every cell that is not done yet and return the results of all, in the order of the plan.
 
     Args:
@@ -39,6 +40,7 @@ def run_benchmark(
     design.check()
     run = RunFolder(folder)
     with run.lock():
+        run.claim("benchmark")
         experiment = with_rendered_data(
             experiment.model_copy(update={"stages": design.chains[0], "against": design.chains[1:]}), reporter
         )
@@ -58,18 +60,18 @@ def run_benchmark(
                 reporter.say(_line(cell, result, design, metric))
                 reporter.step("cells", len(done), len(cells))
         results = [done[cell] for cell in cells]
-        write_json(folder / "results.json", results)
+        write_json(folder / "results.json", [result.model_dump(mode="json") for result in results])
     return results
 
 
 def _finished(
     folder: Path, cells: Sequence[Cell], design: Design, experiment: Experiment
-) -> dict[Cell, dict[str, Any]]:
+) -> dict[Cell, CellRecord]:
     found = {}
     for cell in cells:
         path = folder / "cells" / cell.name / "cell.json"
-        result = read_json(path) if path.is_file() else None
-        if result and result["key"] == cell_key(cell, design, experiment):
+        result = read_record(path, CellRecord) if path.is_file() else None
+        if result and result.key == cell_key(cell, design, experiment):
             found[cell] = result
     return found
 
@@ -81,7 +83,7 @@ def _results(
     experiment: Experiment,
     workers: int,
     reporter: Reporter,
-) -> Generator[tuple[Cell, dict[str, Any]], None, None]:
+) -> Generator[tuple[Cell, CellRecord], None, None]:
     if not cells:
         return
     if workers <= 1:
@@ -106,13 +108,13 @@ class _Within:
         self.reporter.step("cell", at, max(total, 1), f"{self.cell}: {name}  {text}")
 
 
-def _line(cell: Cell, result: dict[str, Any], design: Design, metric: str) -> str:
-    scores = "  ".join(f"{chain} {entry['scores'][metric]:.3f}" for chain, entry in result["chains"].items())
+def _line(cell: Cell, result: CellRecord, design: Design, metric: str) -> str:
+    scores = "  ".join(f"{chain} {entry.scores[metric]:.3f}" for chain, entry in result.chains.items())
     where = f"repeat {cell.repeat + 1}/{design.repeats}" + (
         f" fold {cell.fold + 1}/{design.folds}" if design.folds else ""
     )
     several = f"  {cell.backbone}" if len(design.backbones) > 1 else ""
-    first, second = (entry["scores"][metric] for entry in list(result["chains"].values())[:2])
-    colour = next(iter(result["chains"].values()))["colour"].get(metric)
+    first, second = (entry.scores[metric] for entry in list(result.chains.values())[:2])
+    colour = next(iter(result.chains.values())).colour.get(metric)
     alone = f"  colour alone {colour:.3f}" if colour is not None else ""
     return f"{where}{several}  {metric}: {scores}  difference {100 * (first - second):+.1f}{alone}"

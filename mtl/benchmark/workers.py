@@ -16,6 +16,7 @@ from mtl.benchmark.plan import Cell, Design
 from mtl.config import Experiment
 from mtl.errors import RunError
 from mtl.progress import Steps
+from mtl.records import CellRecord
 from stages.memory import keep_freed_memory
 
 __all__ = ["run_in_workers"]
@@ -26,7 +27,7 @@ _told: Any = None
 
 def run_in_workers(
     folder: Path, cells: Sequence[Cell], design: Design, experiment: Experiment, workers: int, reporter: Steps
-) -> Generator[tuple[Cell, dict[str, Any]], None, None]:
+) -> Generator[tuple[Cell, CellRecord], None, None]:
     """Yield every cell with its result as it is done; closing the generator stops the workers.
 
     Args:
@@ -50,7 +51,7 @@ def run_in_workers(
         _environment("OMP_NUM_THREADS", str(threads)),
         ProcessPoolExecutor(workers, context, _begin, ((writer, context.Lock()), threads)) as pool,
     ):
-        futures: dict[Future[dict[str, Any]], Cell] = {
+        futures: dict[Future[CellRecord], Cell] = {
             pool.submit(_work, folder, cell, design, experiment): cell for cell in cells
         }
         waiting = set(futures)
@@ -104,7 +105,7 @@ def _begin(told: Any, threads: int) -> None:
     _told = told
 
 
-def _work(folder: Path, cell: Cell, design: Design, experiment: Experiment) -> dict[str, Any]:
+def _work(folder: Path, cell: Cell, design: Design, experiment: Experiment) -> CellRecord:
     from mtl.benchmark.cell import run_cell
 
     return run_cell(folder, cell, design, experiment, _Sender(cell.name))

@@ -12,8 +12,8 @@ from mtl.comparison.compare import Splits, compare_predictions, compare_scores
 from mtl.comparison.report import ComparisonContent, comparison_html, comparison_json, comparison_markdown
 from mtl.comparison.tables import is_predictions, names_of, read_predictions, read_scores
 from mtl.errors import ConfigError
-from mtl.runs import write_text
 from mtl.statistics import SelfCheck, TestResult, self_check
+from segmentation.files import write_text
 
 __all__ = ["Written", "compare_files", "write_comparison"]
 

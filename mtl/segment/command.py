@@ -16,13 +16,14 @@ import numpy.typing as npt
 
 from mtl.errors import ConfigError, RunError
 from mtl.progress import Reporter
-from mtl.runs import stage_key, write_json, write_text
+from mtl.runs import stage_key
 from mtl.segment.drawing import outlined
 from mtl.segment.inputs import Found, Job, content_of, find_images, make_folder, write_bytes, write_image
 from mtl.segment.methods import Choice, Seen, Seer
 from mtl.segment.threads import at_once, single_threaded
 from segmentation.cells import Cell, crop_cell
 from segmentation.errors import SegmentationError
+from segmentation.files import write_json, write_text
 from segmentation.masks import encode_mask
 from stages.data.images import decode_rgb
 from stages.errors import StagesError

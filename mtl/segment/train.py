@@ -15,12 +15,13 @@ import torch
 
 from mtl.errors import RunError
 from mtl.progress import Reporter
-from mtl.runs import RunFolder, environment, read_json, write_json, write_text
+from mtl.runs import RunFolder, environment
 from mtl.segment.data import Masked, Source, cell_sizes, load_pair, make_split, read_sources, scaled
 from mtl.segment.evaluate import METHODS, NETWORK, Row, evaluate, summarise
 from mtl.segment.methods import pick_device
 from mtl.segment.plan import TrainPlan
 from segmentation.crops import CropSettings, Pair
+from segmentation.files import read_json, write_json, write_text
 from segmentation.networks import SegmentationNetwork
 from segmentation.predict import PredictSettings, Segmenter
 from segmentation.scores import dice

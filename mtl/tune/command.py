@@ -12,6 +12,7 @@ import optuna
 from mtl.config import Experiment, load_config
 from mtl.errors import ConfigError
 from mtl.progress import Reporter
+from mtl.records import LearnedRecord
 from mtl.tune.report import write_study_report
 from mtl.tune.space import decoded, default_space, read_space
 from mtl.tune.storage import storage_text, without_password
@@ -158,13 +159,14 @@ def _apply(study: optuna.Study, folder: Path, plan: Plan, experiment: Experiment
         named = chosen.model_copy(update={"name": f"{folder.name}-{label.replace(' ', '_')}"})
         result = execute(named, runs, f"mtl run --config {folder / 'best.yaml'}")
         last = next(iter(result.stages.values()))[-1]
-        scores[label] = last["evaluation"]["headline"]
+        if isinstance(last, LearnedRecord) and last.evaluation:
+            scores[label] = last.evaluation.headline
     texts = [
-        f"{label}: accuracy {score['accuracy']['value']:.3f}, macro F1 {score['macro_f1']['value']:.3f} "
-        f"[{score['macro_f1']['low']:.3f}, {score['macro_f1']['high']:.3f}]"
+        f"{label}: accuracy {score['accuracy'].value:.3f}, macro F1 {score['macro_f1'].value:.3f} "
+        f"[{score['macro_f1'].low:.3f}, {score['macro_f1'].high:.3f}]"
         for label, score in scores.items()
     ]
-    gain = scores["tuned"]["macro_f1"]["value"] - scores["as it was"]["macro_f1"]["value"]
+    gain = scores["tuned"]["macro_f1"].value - scores["as it was"]["macro_f1"].value
     verdict = "Tuning improved" if gain > 0 else "Tuning did not improve"
     return (
         f"{verdict} the untouched test part ({100 * gain:+.1f} points of macro F1; one split and seed). "

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from stages.data.task import Task
+from stages.task import Task
 
 __all__ = ["Batch", "EpochSampler", "StoreDataset", "make_loader", "task_part"]
 

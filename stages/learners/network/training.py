@@ -12,22 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 
 from segmentation.settings import Hardware
-from stages.data.task import Task
 from stages.errors import ModelError
 from stages.learners.network.backbones import load_state
-from stages.learners.network.batches import EpochSampler, StoreDataset, make_loader, task_part
+from stages.learners.network.batches import EpochSampler, make_loader, task_part
 from stages.learners.network.ledger import Ledger, Progress, Row, best_epoch
 from stages.learners.network.module import StageModule
 from stages.learners.network.network import Network
 from stages.settings import StageSettings
+from stages.task import Task
 
-__all__ = ["Trained", "Watch", "predict", "train_stage"]
+__all__ = ["Trained", "Watch", "train_stage"]
 
 Watch = Callable[[int, Mapping[str, float]], None]
 """Called with (epoch from 0, scores on the validation part) after each validation; what it raises ends the training."""
@@ -100,34 +98,6 @@ def train_stage(
     )
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return Trained(network.cpu().eval(), ledger.history, kept, time.perf_counter() - started, parameters)
-
-
-@torch.no_grad()
-def predict(
-    network: Network, dataset: StoreDataset, flips: bool = False, batch_size: int = 64
-) -> npt.NDArray[np.float64]:
-    """Return probabilities (M, K) of a part's images, each row summing to 1.
-
-    Args:
-        network: In evaluation mode.
-        dataset: Which images.
-        flips: Average over the image and its horizontal, vertical and double flip.
-        batch_size: Images at a time.
-    """
-    network.eval()
-    device = next(network.parameters()).device
-    views: list[list[int]] = [[], [3], [2], [2, 3]] if flips else [[]]
-    rows = []
-    for images, _, _ in make_loader(dataset, batch_size):
-        pixels = images.to(device).float() / 255
-        votes = [
-            network.probabilities(network(pixels.flip(view) if view else pixels).double()) for view in views
-        ]
-        rows.append(torch.stack(votes).mean(dim=0).cpu())
-    if not rows:
-        return np.empty((0, len(network.classes)))
-    result: npt.NDArray[np.float64] = torch.cat(rows).numpy()
-    return result
 
 
 class _Guard(pl.Callback):

@@ -7,7 +7,6 @@ import pytest
 import torch
 from conftest import TINY_BACKBONE
 
-from stages.data.task import Task
 from stages.errors import ModelError
 from stages.learners.network.backbones import create_backbone
 from stages.learners.network.batches import task_part
@@ -15,6 +14,7 @@ from stages.learners.network.ledger import best_epoch
 from stages.learners.network.network import Network
 from stages.learners.network.training import predict, train_stage
 from stages.settings import AugmentSettings, DataSettings, HeadSettings, StageSettings, TrainSettings
+from stages.task import Task
 
 
 def make_task(count: int = 48, size: int = 32) -> Task:
