@@ -1,15 +1,13 @@
-"""The run folder: what is written where, whole or not at all."""
+"""The run folder: what lies where, and its lock."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
-import math
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.errors import RunError
+from segmentation.files import read_json
 from stages.splits.chains import Learned
 
 __all__ = [
@@ -24,10 +23,7 @@ __all__ = [
     "StageFolder",
     "environment",
     "open_run",
-    "read_json",
     "stage_key",
-    "write_json",
-    "write_text",
 ]
 
 _PACKAGES = (
@@ -40,41 +36,6 @@ _PACKAGES = (
     "scikit-learn",
     "scipy",
 )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name and rename it, so that it is whole or absent.
-
-    Raises:
-        RunError: If the folder cannot be written or the disk is full.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_text(text, "utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise RunError(
-            f"Expected {path.parent} to be writable, but got: {error.strerror or error}; do free space or choose --runs DIR"
-        ) from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON, NaN as null."""
-    write_text(path, json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON.
-
-    Raises:
-        RunError: If the file is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"Expected {path} to be a file of a run, but it cannot be read; do delete it to have it made again"
-        ) from error
 
 
 def stage_key(*parts: Any) -> str:
@@ -118,14 +79,6 @@ class StageFolder:
         """Return what its weights have learned from, in this and all stages before."""
         path = self.path / "learned.json"
         return Learned(read_json(path) if path.is_file() else {})
-
-    def write_table(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Write a CSV file."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-        write_text(self.path / name, buffer.getvalue())
 
     def read_table(self, name: str) -> list[dict[str, str]]:
         """Read a CSV file."""
@@ -237,13 +190,3 @@ def _try_lock(stream: Any, wait: bool = False) -> bool:
     except OSError:
         return False
     return True
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _finite(below) for key, below in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(below) for below in value]
-    return value

@@ -5,6 +5,7 @@
     MtlError                everything that we raise on purpose; the command line prints it in one line
     ├── FailedError         the input was right and the work failed (exit code 1; all others 2)
     │   └── WriteError      a file could not be written
+    ├── ReadError           a file that we wrote is missing or damaged
     └── SegmentationError   what this floor can say went wrong
         ├── ImageError          an image is not what was expected (also a ValueError)
         ├── MaskError           a mask, its values or its size (also a ValueError)
@@ -23,6 +24,7 @@ __all__ = [
     "ModelError",
     "MtlError",
     "ParameterError",
+    "ReadError",
     "SegmentationError",
     "WriteError",
 ]
@@ -46,6 +48,10 @@ class FailedError(MtlError):
 
 class WriteError(FailedError):
     """A file could not be written."""
+
+
+class ReadError(MtlError):
+    """A file that we wrote is missing or damaged."""
 
 
 class SegmentationError(MtlError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.files import save_tensors, write_whole
+from segmentation.files import write_tensors
 from stages.learners.network.backbones import WeightRecord, create_backbone
 
 __all__ = ["imagenet_backbone"]
@@ -27,5 +27,5 @@ def imagenet_backbone(name: str, weights: str, folder: Path, seed: int) -> Weigh
     torch.manual_seed(seed)
     backbone, record = create_backbone(name, weights)
     state = {f"backbone.{key}": value for key, value in backbone.state_dict().items()}
-    write_whole(folder / "weights.safetensors", lambda path: save_tensors(state, path))
+    write_tensors(folder / "weights.safetensors", state)
     return record

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from segmentation.errors import SegmentationError
 from stages.data.images import load_rgb
 from stages.data.sample import Sample
-from stages.data.store import Preparation, cache_folder
+from stages.data.store import Preparation, cache_folder, write_cache
 from stages.errors import DataError
 from stages.settings import SegmentSettings
 
@@ -48,7 +47,8 @@ def preparation(
         progress: Called with (done, total) while masks are made.
 
     Raises:
-        DataError: If an image cannot be read or segmented, or the cache cannot be written.
+        DataError: If an image cannot be read or segmented.
+        WriteError: If the cache cannot be written.
     """
     if settings.method == "none":
         return None
@@ -115,22 +115,13 @@ def _masks(
         found.append(np.asarray(cv2.imencode(".png", mask)[1], np.uint8).ravel())
         if progress:
             progress(done, len(samples))
-    _write(path, found)
+    write_cache(path, lambda temporary: _save(temporary, found))
     return found
 
 
-def _write(path: Path, masks: Sequence[npt.NDArray[np.uint8]]) -> None:
-    temporary = path.with_name(f"{path.stem}-{os.getpid()}.npz")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(temporary, bytes=np.concatenate(masks), ends=np.cumsum([len(mask) for mask in masks]))
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(
-            f"Expected {path.parent} to be writable, but got: {error.strerror or error}; "
-            "do free space there or set MTL_CACHE to another folder"
-        ) from error
+def _save(path: Path, masks: Sequence[npt.NDArray[np.uint8]]) -> None:
+    with path.open("wb") as stream:  # an open file, because a path would get a suffix
+        np.savez(stream, bytes=np.concatenate(masks), ends=np.cumsum([len(mask) for mask in masks]))
 
 
 def _segmenter(method: str) -> Callable[[Image], npt.NDArray[Any]]:

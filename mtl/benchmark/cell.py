@@ -11,7 +11,8 @@ from mtl.benchmark.plan import Cell, Design, cell_key, experiment_of
 from mtl.config import Experiment
 from mtl.progress import Steps
 from mtl.run.chain import run_experiment
-from mtl.runs import RunFolder, StageFolder, write_json
+from mtl.runs import RunFolder, StageFolder
+from segmentation.files import write_json
 from stages.metrics import evaluate
 
 __all__ = ["run_cell"]

@@ -13,7 +13,8 @@ from mtl.config import Experiment
 from mtl.loading import dump_settings
 from mtl.progress import Reporter
 from mtl.run.rendered import with_rendered_data
-from mtl.runs import RunFolder, read_json, write_json, write_text
+from mtl.runs import RunFolder
+from segmentation.files import read_json, write_json, write_text
 
 __all__ = ["run_benchmark"]
 

@@ -12,7 +12,8 @@ from mtl.errors import ConfigError
 from mtl.loading import dump_settings
 from mtl.progress import Steps
 from mtl.run.stage import Learner, imagenet_stage
-from mtl.runs import RunFolder, StageFolder, environment, write_json, write_text
+from mtl.runs import RunFolder, StageFolder, environment
+from segmentation.files import write_json, write_text
 from stages.assemble import Assembled, assemble, split_stages
 from stages.metrics import paired_difference
 from stages.splits.chains import Learned

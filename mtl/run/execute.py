@@ -11,7 +11,8 @@ from mtl.errors import RunError
 from mtl.progress import Reporter
 from mtl.run.chain import run_experiment
 from mtl.run.rendered import with_rendered_data
-from mtl.runs import RunFolder, StageFolder, open_run, write_text
+from mtl.runs import RunFolder, StageFolder, open_run
+from segmentation.files import write_text
 
 __all__ = ["Result", "execute", "find_start", "write_report"]
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from mtl.errors import RunError
 from mtl.run.content import Prediction, RunContent, StageContent
-from mtl.runs import RunFolder, StageFolder, read_json
+from mtl.runs import RunFolder, StageFolder
+from segmentation.files import read_json
 from stages.metrics import Evaluation
 
 __all__ = ["gather"]

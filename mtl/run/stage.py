@@ -15,7 +15,8 @@ import torch
 from mtl.config import STAGE_FIELDS, Experiment
 from mtl.errors import RunError
 from mtl.progress import Steps
-from mtl.runs import RunFolder, StageFolder, stage_key, write_json
+from mtl.runs import RunFolder, StageFolder, stage_key
+from segmentation.files import write_json, write_table
 from stages.assemble import Assembled, make_task
 from stages.data.store import cache_folder
 from stages.data.task import Task
@@ -146,8 +147,10 @@ class Learner:
         weights: WeightRecord,
     ) -> None:
         header = list(dict.fromkeys(column for row in trained.history for column in row))
-        folder.write_table(
-            "history.csv", header, [[row.get(column, "") for column in header] for row in trained.history]
+        write_table(
+            folder.path / "history.csv",
+            header,
+            [[row.get(column, "") for column in header] for row in trained.history],
         )
         rows = task.rows["test"]
         evaluation, over_colour = None, None
@@ -263,7 +266,7 @@ class Learner:
                     *(f"{score:.9g}" for score in scores),
                 ]
             )
-        folder.write_table("predictions.csv", header, table)
+        write_table(folder.path / "predictions.csv", header, table)
 
 
 def network_after(

@@ -13,10 +13,10 @@ import numpy as np
 
 from mtl.report.figures import PALETTE, new_figure, svg
 from mtl.report.page import render_page
-from mtl.runs import write_text
 from mtl.segment.data import Masked, load_pair
 from mtl.segment.drawing import outlined
 from mtl.segment.evaluate import BASELINE, METHODS, NETWORK, UNTRAINED, Row, mean_dice
+from segmentation.files import write_text
 from segmentation.masks import read_mask
 from stages.errors import StagesError
 

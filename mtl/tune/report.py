@@ -14,10 +14,11 @@ from optuna.trial import FrozenTrial, TrialState
 from mtl.config import Experiment
 from mtl.loading import dump_settings
 from mtl.report.page import render_page
-from mtl.runs import environment, write_text
+from mtl.runs import environment
 from mtl.tune.figures import study_figures, trial_state
 from mtl.tune.space import decoded
 from mtl.tune.study import TRAINED, Plan, best_experiment
+from segmentation.files import write_text
 
 __all__ = ["overhead", "write_study_report"]
 

@@ -18,9 +18,10 @@ from mtl.errors import ConfigError, RunError
 from mtl.loading import dump_settings
 from mtl.progress import Reporter
 from mtl.run.rendered import with_rendered_data
-from mtl.runs import RunFolder, read_json, write_json, write_text
+from mtl.runs import RunFolder
 from mtl.tune.space import Parameter, Space, decoded, suggest, with_values
 from mtl.tune.storage import beating, free_stuck_trials, open_storage, retry
+from segmentation.files import read_json, write_json, write_text
 from stages.errors import StagesError
 
 __all__ = [

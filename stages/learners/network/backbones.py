@@ -6,7 +6,6 @@ Weights are records: source, licence, checksum and the normalisation that they e
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
 import socket
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from urllib.parse import urlparse
 import torch
 from torch import nn
 
+from segmentation.files import sha256_of
 from stages.errors import ModelError
 
 __all__ = ["EMBEDDED", "WeightRecord", "create_backbone", "find_backbone", "load_state", "match_state"]
@@ -132,11 +132,11 @@ def create_backbone(
     if str(weights) != "auto":
         path = Path(weights)
         match_state(backbone, load_state(path), f"`--weights` {path.name}")
-        return backbone, _record(name, f"file:{path.name}", "as the file's owner says", _sha256(path))
+        return backbone, _record(name, f"file:{path.name}", "as the file's owner says", sha256_of(path))
     embedded = EMBEDDED.get(name)
     file = _embedded_file(embedded) if embedded else None
     if embedded and file:
-        checksum = _sha256(file)
+        checksum = sha256_of(file)
         if checksum != embedded.sha256:
             raise ModelError(
                 f"Expected {file.name} to have sha256 {embedded.sha256[:12]}..., but got {checksum[:12]}...; "
@@ -263,7 +263,7 @@ def _load_from_hub(name: str, backbone: nn.Module) -> WeightRecord:
                 "do try again, or give --weights PATH or --weights none"
             ) from error
     match_state(backbone, load_state(Path(cached)), f"{repository}/{file}")
-    return _record(name, f"hub:{repository}", str(config.license), _sha256(Path(cached)))
+    return _record(name, f"hub:{repository}", str(config.license), sha256_of(Path(cached)))
 
 
 def _reachable(endpoint: str, timeout: float = 5.0) -> bool:
@@ -279,8 +279,3 @@ def _reachable(endpoint: str, timeout: float = 5.0) -> bool:
             return True
     except OSError:
         return False
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -10,7 +10,8 @@ import pytest
 from mtl.errors import RunError
 from mtl.run.gather import gather
 from mtl.run.page import headline, render_html
-from mtl.runs import RunFolder, write_json
+from mtl.runs import RunFolder
+from segmentation.files import write_json
 from stages.metrics import evaluate
 
 Classes = tuple[str, ...]

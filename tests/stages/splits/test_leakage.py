@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from segmentation.errors import WriteError
 from stages.assemble import assemble, make_task, split_stages
 from stages.data import store
 from stages.data.catalogue import read_dataset
@@ -224,11 +225,11 @@ def test_a_full_disk_and_an_unwritable_cache_are_one_line(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(DataError, match="No space left"):
+    with pytest.raises(WriteError, match=r"the disk is full; do free space there.*MTL_CACHE"):
         open_store(samples, "x", 24, folder=tmp_path / "cache")
     assert not list((tmp_path / "cache" / "stores").iterdir())
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="MTL_CACHE"):
+    with pytest.raises(WriteError, match=r"a file stands.*MTL_CACHE"):
         open_store(samples, "x", 24, folder=tmp_path / "file")
 
 
