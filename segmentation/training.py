@@ -14,6 +14,7 @@ import torch
 from segmentation.augment import ColourSettings, recolour
 from segmentation.crops import CropSettings, Pair, Pairs, sample_batch
 from segmentation.errors import ModelError, ParameterError
+from segmentation.files import write_whole
 from segmentation.losses import levels_loss
 from segmentation.networks import SegmentationNetwork
 
@@ -206,9 +207,7 @@ class _Run:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        temporary = path.with_name(path.name + ".tmp")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        write_whole(path, lambda temporary: torch.save(state, temporary))
 
     def resume(self, path: Path) -> None:
         state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)

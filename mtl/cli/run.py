@@ -122,12 +122,7 @@ _STAGE_FLAGS = {
 
 
 def _data_flag(stage: str, text: str) -> dict[str, Any]:
-    from mtl.errors import ConfigError
+    from stages.data.catalogue import parse_source
 
-    dataset, colon, root = text.partition(":")
-    if not colon or not root:
-        flag = f"--{stage.replace('_', '-')}"
-        raise ConfigError(
-            f"Expected `{flag}` to be NAME:FOLDER such as pbc:data/pbc, but got {text!r}; do see `mtl data list`"
-        )
-    return {f"{stage}.data": {"dataset": dataset, "root": root}}
+    source = parse_source(text, f"--{stage.replace('_', '-')}")
+    return {f"{stage}.data": {"dataset": source.dataset, "root": str(source.folder)}}

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mtl.comparison.compare import Splits, compare_predictions, compare_scores
-from mtl.comparison.report import ComparisonContent, comparison_html, comparison_json, comparison_markdown
+from mtl.comparison.report import ComparisonContent, comparison_html, comparison_markdown
 from mtl.comparison.tables import is_predictions, names_of, read_predictions, read_scores
 from mtl.errors import ConfigError
 from mtl.statistics import SelfCheck, TestResult, self_check
-from segmentation.files import write_text
+from segmentation.files import finite, make_folder, write_json, write_text
 
 __all__ = ["Written", "compare_files", "write_comparison"]
 
@@ -32,7 +31,7 @@ class Written:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `json` can write."""
-        found: dict[str, Any] = json.loads(comparison_json(self.content))
+        found: dict[str, Any] = finite(self.content)
         return found | {"report": str(self.html)}
 
     def to_text(self) -> str:
@@ -116,13 +115,13 @@ def write_comparison(content: ComparisonContent, out: Path) -> Written:
         out: Name without extension; its folder is made if missing.
 
     Raises:
-        RunError: If it cannot be written.
+        WriteError: If it cannot be written.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     html = out.with_name(out.name + ".html")
     write_text(html, comparison_html(content))
     write_text(out.with_name(out.name + ".md"), comparison_markdown(content))
-    write_text(out.with_name(out.name + ".json"), comparison_json(content))
+    write_json(out.with_name(out.name + ".json"), content)
     return Written(content, html)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,16 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtl.errors import ConfigError, RunError
+from mtl.errors import ConfigError
 from mtl.progress import Reporter
 from mtl.runs import stage_key
 from mtl.segment.drawing import outlined
-from mtl.segment.inputs import Found, Job, content_of, find_images, make_folder, write_bytes, write_image
+from mtl.segment.inputs import Found, Job, find_images
 from mtl.segment.methods import Choice, Seen, Seer
 from mtl.segment.threads import at_once, single_threaded
 from segmentation.cells import Cell, crop_cell
 from segmentation.errors import SegmentationError
-from segmentation.files import write_json, write_text
+from segmentation.files import make_folder, sha256_of, write_image, write_json, write_table, write_text
 from segmentation.masks import encode_mask
 from stages.data.images import decode_rgb
 from stages.errors import StagesError
@@ -149,7 +147,7 @@ def segment_images(path: Path, out: Path | None, choice: Choice, outputs: Output
                 reporter.step("segment", number, len(found.jobs), job.name)
         finally:  # what is done stands in the table, even where the rest was interrupted
             pool.shutdown(cancel_futures=True)
-            _write_table(folder / "cells.csv", done)
+            write_table(folder / "cells.csv", COLUMNS, (row for record in done for row in record["rows"]))
     return _summary(folder, done, skipped, failed, found)
 
 
@@ -170,21 +168,25 @@ def _segment(
 ) -> tuple[dict[str, Any], bool]:
     # The record is written last: an image whose record fits is done.
     place = folder / "records" / f"{job.stem}.json"
-    key = stage_key(settings, job.name, content_of(job.path))
+    labels, overlay = (folder / kind / f"{job.stem}.png" for kind in ("labels", "overlays"))
+    key = stage_key(settings, job.name, sha256_of(job.path))
     record = _read(place)
-    if record.get("key") == key and (folder / "labels" / f"{job.stem}.png").is_file():
+    if record.get("key") == key and labels.is_file():
         return record, True
     image = decode_rgb(job.path)
     seen = seer.see(image)
-    write_image(folder / "labels" / f"{job.stem}.png", encode_mask(seen.labels))
-    write_image(folder / "overlays" / f"{job.stem}.png", outlined(image, seen.labels, seen.cells.cells))
+    for path in (labels, overlay, place):
+        make_folder(path.parent)
+    write_image(labels, encode_mask(seen.labels))
+    write_image(overlay, outlined(image, seen.labels, seen.cells.cells))
     _write_crops(job, folder, image, seen, outputs.crops)
     if outputs.xyc:
         lines = [f"{round(cell.centroid[0])} {round(cell.centroid[1])}\n" for cell in seen.cells.cells]
-        write_bytes(folder / "xyc" / f"{job.stem}.xyc", "".join(lines).encode())
+        centroids = folder / "xyc" / f"{job.stem}.xyc"
+        make_folder(centroids.parent)
+        write_text(centroids, "".join(lines))
     rows = [_row(job.name, cell, seen.method) for cell in seen.cells.cells]
     record = {"key": key, "method": seen.method, "rows": rows}
-    make_folder(place.parent)
     write_json(place, record)
     return record, False
 
@@ -206,6 +208,8 @@ def _write_crops(job: Job, folder: Path, image: npt.NDArray[np.uint8], seen: See
     if place.is_dir():  # cells of another setting
         for old in place.glob("[0-9]*.png"):
             old.unlink()
+    if seen.cells.cells:
+        make_folder(place)
     for cell in seen.cells.cells:
         crop = crop_cell(image, seen.cells, cell, black=crops == "black")
         write_image(place / f"{cell.instance:03d}.png", crop)
@@ -218,19 +222,6 @@ def _row(name: str, cell: Cell, method: str) -> list[Any]:
         None if ratio is None else round(ratio, 4), round(cell.eccentricity, 4), round(cell.solidity, 4),
         *(round(value, 1) for value in cell.mean_colour or ()), int(cell.touches_border), method,
     ]  # fmt: skip
-
-
-def _write_table(path: Path, done: Sequence[dict[str, Any]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for record in done:
-        writer.writerows(record["rows"])
-    if not path.parent.is_dir():
-        raise RunError(
-            f"Expected {path.parent} to stay until the end, but it is gone; do run the command again"
-        )
-    write_text(path, buffer.getvalue())
 
 
 def _count(number: int, what: str) -> str:

@@ -1,31 +1,23 @@
-"""Which images are to be segmented, what each one's outputs are called, and how files are written whole."""
+"""Which images are to be segmented, and what each one's outputs are called."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from mtl.errors import ConfigError, RunError
+from mtl.errors import ConfigError
 
 __all__ = [
     "SUFFIXES",
     "Found",
     "Job",
-    "content_of",
     "find_images",
     "images_below",
     "is_grey",
-    "make_folder",
-    "write_bytes",
-    "write_image",
 ]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -107,50 +99,6 @@ def is_grey(path: Path) -> bool:
             return file.mode in ("L", "1", "P")
     except (OSError, SyntaxError, Image.DecompressionBombError):
         return False
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder for outputs.
-
-    Raises:
-        RunError: If it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"Expected {path} to be a folder that can be written, but got: {error.strerror or error}; do choose another"
-        ) from error
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file, its folder made if missing, under a temporary name and rename it: it is whole or absent.
-
-    Raises:
-        RunError: If it cannot be written.
-    """
-    make_folder(path.parent)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise RunError(
-            f"Expected {path.parent} to be writable, but got: {error.strerror or error}; do free space or choose another folder"
-        ) from error
-
-
-def write_image(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    """Write (H, W) grey or (H, W, 3) RGB uint8 pixels as PNG, whole or not at all."""
-    ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".png", np.asarray(ordered))
-    write_bytes(path, data.tobytes())
-
-
-def content_of(path: Path) -> str:
-    """Return the hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _job(path: Path, root: Path, *, twin: bool) -> Job:

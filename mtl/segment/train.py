@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,18 +14,19 @@ import torch
 from mtl.errors import RunError
 from mtl.progress import Reporter
 from mtl.runs import RunFolder, environment
-from mtl.segment.data import Masked, Source, cell_sizes, load_pair, make_split, read_sources, scaled
+from mtl.segment.data import Masked, cell_sizes, load_pair, make_split, read_sources, scaled
 from mtl.segment.evaluate import METHODS, NETWORK, Row, evaluate, summarise
 from mtl.segment.methods import pick_device
 from mtl.segment.plan import TrainPlan
 from segmentation.crops import CropSettings, Pair
-from segmentation.files import read_json, write_json, write_text
+from segmentation.files import read_json, write_json, write_table
 from segmentation.networks import SegmentationNetwork
 from segmentation.predict import PredictSettings, Segmenter
 from segmentation.scores import dice
 from segmentation.tiles import supports_bf16
 from segmentation.training import TrainSettings, train_network
 from segmentation.weights import ModelCard, load_network, read_card, save_network
+from stages.data.catalogue import parse_source
 from stages.data.sample import Sample
 from stages.data.smears import render_masked
 from stages.splits.split import Split, check_split, save_split
@@ -92,8 +91,8 @@ def train_run(plan: TrainPlan, runs: Path, name: str | None, device: str) -> Tra
     plan.check()
     where = pick_device(device)
     plan.network(0)
-    data = [Source.parse(text, "--data") for text in plan.data]
-    test = [Source.parse(text, "--test") for text in plan.test]
+    data = [parse_source(text, "--data") for text in plan.data]
+    test = [parse_source(text, "--test") for text in plan.test]
     name = name or f"segment-{'+'.join(source.dataset for source in data)}-{plan.arch}"
     run = RunFolder(runs / name, stages=runs / name)
     with run.lock(), Reporter() as reporter:
@@ -271,8 +270,4 @@ def _finish(
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, buffer.getvalue())
+    write_table(path, list(rows[0]), (row.values() for row in rows))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from stages.files import save_tensors, write_whole
+from segmentation.files import write_tensors, write_whole
 from stages.learners.network.module import StageModule
 
 __all__ = ["Ledger", "Progress", "best_epoch"]
@@ -74,8 +74,11 @@ class Ledger(pl.Callback):
         if best == len(self.history) - 1 or train.keep == "last":
             state = pl_module.network.state_dict()
             if trainer.is_global_zero:
-                write_whole(self.folder / "weights.safetensors", lambda path: save_tensors(state, path))
-        write_whole(self.folder / "last.ckpt", trainer.save_checkpoint, trainer.is_global_zero)
+                write_tensors(self.folder / "weights.safetensors", state)
+        if trainer.is_global_zero:
+            write_whole(self.folder / "last.ckpt", trainer.save_checkpoint)
+        else:  # takes part and writes nothing
+            trainer.save_checkpoint(self.folder / "last.ckpt")
         trainer.should_stop = self.finished(train.epochs, train.patience, train.monitor)
 
     def finished(self, epochs: int, patience: int | None, monitor: str) -> bool:

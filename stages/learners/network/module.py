@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.nn import functional
 
+from stages.data.store import write_cache
 from stages.learners.network.augment import augment, mixup
 from stages.learners.network.batches import Batch, StoreDataset, make_loader
 from stages.learners.network.finetune import first_learning_groups, group_scale, rate_factor
@@ -178,10 +179,7 @@ class StageModule(pl.LightningModule):
         if not self.bank.is_file():
             whole = StoreDataset(data.images, range(len(data.images)), np.zeros(len(data.images), np.int64))
             computed = self._computed(whole).numpy()
-            self.bank.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.bank.with_name(f"{self.bank.stem}-{os.getpid()}.npy")
-            np.save(temporary, computed)
-            temporary.replace(self.bank)
+            write_cache(self.bank, lambda path: _save(path, computed))
         return torch.from_numpy(np.load(self.bank, mmap_mode="r")[data.rows])
 
     @torch.no_grad()
@@ -201,6 +199,11 @@ _OPTIMIZERS: dict[str, Any] = {
     "adamax": torch.optim.Adamax,
     "sgd": lambda groups: torch.optim.SGD(groups, lr=1e-3, momentum=0.9, nesterov=True),
 }
+
+
+def _save(path: Path, features: npt.NDArray[np.float32]) -> None:
+    with path.open("wb") as stream:  # an open file, because a path would get a suffix
+        np.save(stream, features)
 
 
 def _decay_groups(parameters: list[nn.Parameter], rate: float, decay: float) -> list[dict[str, Any]]:

@@ -197,7 +197,7 @@ def test_an_architecture_of_smp_in_epochs(wbc: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--data", "all-idb2"], "DATASET:FOLDER"),
+        (["--data", "all-idb2"], "NAME:FOLDER"),
         (["--data", "foo:x"], "mtl data list"),
         (["--data", "wbc-1:nowhere"], "nowhere"),
         (["--data", "wbc-1:a", "--test", "wbc-1:b"], "wbc-1 twice"),

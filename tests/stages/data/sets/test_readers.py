@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stages.data.catalogue import CATALOGUE, find_dataset, read_dataset
+from stages.data.catalogue import CATALOGUE, Source, find_dataset, parse_source, read_dataset
 from stages.data.images import load_mask, load_rgb
 from stages.data.sample import Sample
 from stages.data.sets import all_idb1, cnmc2019, taleqani
@@ -90,6 +90,15 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         find_dataset("ALL_IDB1")
     with pytest.raises(DataError, match="known are all-idb1"):
         find_dataset("zzz")
+
+
+def test_a_source_is_a_name_and_a_folder() -> None:
+    assert parse_source("pbc:C:/data/pbc", "--data") == Source("pbc", Path("C:/data/pbc"))
+    for text in ("pbc", "pbc:", ":data", "pcb:data"):
+        with pytest.raises(DataError, match=r"mtl data list"):
+            parse_source(text, "--data")
+    with pytest.raises(DataError, match="Expected `--multi-cell` to be NAME:FOLDER"):
+        parse_source("pbc", "--multi-cell")
 
 
 def test_the_catalogue_imports_nothing_heavy() -> None:
