@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.files import save_tensors, write_whole
+from segmentation.files import save_tensors, write_whole
 from stages.learners.network.backbones import WeightRecord, create_backbone
 
 __all__ = ["imagenet_backbone"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from stages.errors import ModelError
+from segmentation.errors import WriteError
 
 __all__ = ["save_tensors", "write_whole"]
 
@@ -21,7 +21,7 @@ def write_whole(path: Path, save: Callable[[Path], None], keep: bool = True) -> 
         keep: Whether this process renames; of several that write together one does.
 
     Raises:
-        ModelError: If it cannot be written, on a full disk say.
+        WriteError: If it cannot be written, on a full disk say.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -33,7 +33,7 @@ def write_whole(path: Path, save: Callable[[Path], None], keep: bool = True) -> 
     ) as error:  # a full disk is an OSError, a RuntimeError or a SafetensorError, by who writes
         temporary.unlink(missing_ok=True)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(
+        raise WriteError(
             f"Expected {path.parent} to take {path.name}, but got: {reason}; do free space there and run again"
         ) from error
 
