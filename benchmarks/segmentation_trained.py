@@ -24,11 +24,12 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -43,6 +44,7 @@ from segmentation.masks import Labels, cell_of, nucleus_of, read_mask
 from segmentation.networks import NetworkRecipe, SegmentationNetwork, create_network
 from segmentation.predict import PredictSettings, Segmenter
 from segmentation.scores import dice
+from segmentation.settings import Hardware
 from segmentation.threshold import threshold
 from segmentation.tiles import TileSettings
 from segmentation.training import TrainSettings, train_network
@@ -103,6 +105,7 @@ class Plan:
     train: Sequence[Item]
     test: Sequence[Item]
     settings: TrainSettings
+    hardware: Hardware
     predict: PredictSettings
 
 
@@ -213,10 +216,12 @@ def train(plan: Plan, weights: Path | None, folder: Path) -> tuple[SegmentationN
     network = load_network(weights) if weights else create_network(NetworkRecipe())
     started = time.process_time()
 
-    def tell(step: int, loss: float, _: float | None) -> None:
+    def tell(step: int, total: int, text: str) -> None:
+        if step % plan.settings.every:
+            return
         now = spent + time.process_time() - started
         write(clock, now)
-        print(f"{plan.name}: step {step} loss {loss:.4f} {now:.0f} s of processor", flush=True)
+        print(f"{plan.name}: step {step}/{total} {text} {now:.0f} s of processor", flush=True)
 
     train_network(
         network,
@@ -225,7 +230,8 @@ def train(plan: Plan, weights: Path | None, folder: Path) -> tuple[SegmentationN
         rehearsal=list(zip(*rendered(folder.parent, *SMEARS), strict=True))
         if plan.settings.rehearsal
         else (),
-        checkpoint=folder / "training.ckpt",
+        hardware=plan.hardware,
+        folder=folder / "training",
         progress=tell,
     )
     spent = spent + time.process_time() - started
@@ -237,7 +243,7 @@ def train(plan: Plan, weights: Path | None, folder: Path) -> tuple[SegmentationN
         licence="for measuring alone",
     )
     save_network(network, done, card, half=False)
-    (folder / "training.ckpt").unlink(missing_ok=True)
+    shutil.rmtree(folder / "training", ignore_errors=True)
     return network, spent
 
 
@@ -274,7 +280,7 @@ def cached(path: Path, compute: Callable[[], object]) -> dict[str, list[float]]:
 
 def key_of(plan: Plan, weights: Path | None) -> str:
     """Return ten letters that change with the data, the settings or the starting weights of a training."""
-    digest = hashlib.sha256(repr(asdict(plan.settings)).encode())
+    digest = hashlib.sha256(repr((plan.settings.model_dump(), plan.hardware.precision)).encode())
     digest.update(weights.read_bytes() if weights else b"scratch")
     for item in plan.train:
         digest.update(f"{item.name} {item.kind}".encode() + item.image.tobytes() + item.labels.tobytes())
@@ -298,12 +304,12 @@ def plans(given: argparse.Namespace, which: str) -> list[Plan]:
     """Return the trainings of one measurement."""
     first = zheng(given.data, 1)
     flips = TileSettings(flips=True)
+    hardware = Hardware(accelerator="cpu", precision=given.precision)
     settings = TrainSettings(
         steps=given.steps,
         batch_size=given.batch_size,
-        lr=given.lr,
+        learning_rate=given.lr,
         average=0.99,
-        precision=given.precision,
         seed=given.seed,
         every=25,
         crops=CropSettings(size=96, scale=(0.85, 1.18), rotate=False, on_cells=0.9),
@@ -322,29 +328,31 @@ def plans(given: argparse.Namespace, which: str) -> list[Plan]:
                 [item for other, part in enumerate(parts) if other != fold for item in part],
                 parts[fold],
                 settings,
+                hardware,
                 PredictSettings(scale=1.0, tiles=flips),
             )
             for fold in given.only or range(given.folds)
         ]  # fmt: skip
     fields = bccd(given.data, CELL)
     colours = {"calm": CALM, "strong": ColourSettings(), "none": None}[given.colours]
-    settings = replace(
-        settings,
-        colours=colours,
-        crops=replace(settings.crops, scale=(0.7, 1.4)),
-        steps=given.cross_steps,
-        lr=given.cross_lr,
-        rehearsal=given.rehearsal,
+    settings = settings.model_copy(
+        update={
+            "colours": colours,
+            "crops": replace(settings.crops, scale=(0.7, 1.4)),
+            "steps": given.cross_steps,
+            "learning_rate": given.cross_lr,
+            "rehearsal": given.rehearsal,
+        }
     )
     predict = PredictSettings(cell_size=given.cell_size, tiles=flips)
     if which == "transfer":
-        return [Plan("transfer", foreign(fields, first), first, settings, predict)]
+        return [Plan("transfer", foreign(fields, first), first, settings, hardware, predict)]
     if which == "back":
         # Fields of one cell, as its score is that of the main cell.
         alone = [field for field in fields if len(find_cells(field.labels).cells) == 1]
-        return [Plan("back", foreign(first, alone), alone, settings, predict)]
+        return [Plan("back", foreign(first, alone), alone, settings, hardware, predict)]
     second = zheng(given.data, 2)
-    return [Plan("crossing", foreign([*first, *fields], second), second, settings, predict)]
+    return [Plan("crossing", foreign([*first, *fields], second), second, settings, hardware, predict)]
 
 
 def table(rows: Mapping[str, Sequence[str]]) -> None:
@@ -445,7 +453,7 @@ def main() -> None:
     parser.add_argument(
         "--rehearsal", type=float, default=0.5, help="part of rendered smears, across laboratories"
     )
-    parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument("--precision", default="bf16-mixed", help="Lightning's word")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()

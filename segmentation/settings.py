@@ -21,7 +21,9 @@ class Settings(BaseModel):
 class Hardware(Settings):
     """What to train on, in Lightning's words."""
 
-    accelerator: str = "auto"
-    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
-    strategy: str = "auto"
-    precision: str = "32-true"
+    accelerator: str = Field("auto", description="auto, cpu, gpu or mps")
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(1, description="how many, or auto for all")
+    strategy: str = Field("auto", description="how several share the work, such as ddp")
+    precision: str = Field(
+        "32-true", description="32-true, bf16-mixed, 16-mixed, or auto: bf16-mixed where it is the faster"
+    )

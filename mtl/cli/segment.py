@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mtl.cli.run import AsJson, Runs
+from mtl.cli.run import AsJson, Runs, overrides
 
 __all__ = ["app"]
 
@@ -111,31 +111,33 @@ def score(
 @app.command()
 def train(
     data: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(help="DATASET:FOLDER with masks, such as wbc-1:data/wbc; repeat it to join several."),
-    ],
+    ] = None,
     test: Annotated[
         list[str] | None, typer.Option(help="DATASET:FOLDER that is only tested on; may be repeated.")
     ] = None,
+    config: Annotated[str | None, typer.Option(help="YAML file of settings; flags come over it.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     arch: Annotated[
-        str, typer.Option(help="residual-unet, or a model of segmentation-models-pytorch.")
-    ] = "residual-unet",
+        str | None,
+        typer.Option(help="residual-unet (if not given), or a model of segmentation-models-pytorch."),
+    ] = None,
     encoder: Annotated[str | None, typer.Option(help="Encoder of such a model, such as resnet18.")] = None,
     encoder_weights: Annotated[
-        str, typer.Option(help="none, or imagenet, which may be downloaded.")
-    ] = "none",
-    width: Annotated[int, typer.Option(help="Channels of residual-unet at full size.")] = 16,
-    depth: Annotated[int, typer.Option(help="Poolings of residual-unet.")] = 4,
+        str | None, typer.Option(help="none, or imagenet, which may be downloaded.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of residual-unet at full size.")] = None,
+    depth: Annotated[int | None, typer.Option(help="Poolings of residual-unet.")] = None,
     deep_supervision: Annotated[
-        bool, typer.Option("--deep-supervision", help="Loss at coarser levels of residual-unet, too.")
-    ] = False,
+        bool | None, typer.Option("--deep-supervision", help="Loss at coarser levels of residual-unet, too.")
+    ] = None,
     start: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="shipped, none (random weights), a weight file, or auto: the shipped weights where they fit."
         ),
-    ] = "auto",
+    ] = None,
     rehearsal: Annotated[
         float | None,
         typer.Option(
@@ -143,7 +145,7 @@ def train(
             "0.5 where training starts from weights, else 0."
         ),
     ] = None,
-    border: Annotated[float, typer.Option(help="Extra weight of pixels near borders.")] = 0.5,
+    border: Annotated[float | None, typer.Option(help="Extra weight of pixels near borders.")] = None,
     steps: Annotated[
         int | None,
         typer.Option(help="Optimiser steps a fold; 500 from weights, 1500 from random ones."),
@@ -152,18 +154,28 @@ def train(
         int | None,
         typer.Option(help="Instead of --steps: passes of as many crops as there are training images."),
     ] = None,
-    folds: Annotated[int, typer.Option(help="Grouped folds; 1 for a hold-out of a fifth.")] = 1,
-    batch_size: Annotated[int, typer.Option(help="Crops in a batch.")] = 16,
-    crop_size: Annotated[int, typer.Option(help="Side of a crop in px; a cell measures 60 px.")] = 128,
+    folds: Annotated[int | None, typer.Option(help="Grouped folds; 1 for a hold-out of a fifth.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Crops in a batch.")] = None,
+    crop_size: Annotated[
+        int | None, typer.Option(help="Side of a crop in px; a cell measures 60 px.")
+    ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(
             "--learning-rate", "--lr", help="Peak learning rate; 3e-4 from weights, 3e-3 from random ones."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of splits, weights and crops.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of splits, weights and crops.")] = None,
     limit: Annotated[int | None, typer.Option(help="Images of a data set at most, evenly spread.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    accelerator: Annotated[str | None, typer.Option(help="auto, cpu, gpu, mps.")] = None,
+    devices: Annotated[str | None, typer.Option(help="Number of devices, or auto.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="Lightning strategy, such as ddp.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed, or auto: what is the faster here.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="Any key, such as hardware.devices=2.")
+    ] = None,
     runs: Runs = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -171,13 +183,19 @@ def train(
 
     Stop it with Ctrl-C; the same command goes on where it stopped. Near-duplicate images never stand on two sides.
     """
+    from mtl.loading import load_settings
     from mtl.segment.plan import TrainPlan
     from mtl.segment.train import train_run
 
-    plan = TrainPlan(
-        data=tuple(data), test=tuple(test or ()), arch=arch, encoder=encoder, encoder_weights=encoder_weights,
-        width=width, depth=depth, deep_supervision=deep_supervision, start=start, rehearsal=rehearsal, border=border, steps=steps, epochs=epochs, folds=folds, batch_size=batch_size, crop_size=crop_size,
-        learning_rate=learning_rate, seed=seed, limit=limit,
+    given = overrides(
+        data=data or None, test=test or None, arch=arch, encoder=encoder, encoder_weights=encoder_weights, width=width,
+        depth=depth, deep_supervision=deep_supervision, start=start, rehearsal=rehearsal, border=border, steps=steps,
+        folds=folds, crop_size=crop_size, seed=seed, limit=limit, accelerator=accelerator, devices=devices,
+        strategy=strategy, precision=precision,
     )  # fmt: skip
-    result = train_run(plan, runs, name, device)
+    # `overrides` gives these to the stages of a run.
+    plain = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    given |= {key: value for key, value in plain.items() if value is not None}
+    plan = load_settings(TrainPlan, config or {}, given, sets or ())
+    result = train_run(plan, runs, name)
     typer.echo(json.dumps(result.to_json(), indent=1) if as_json else result.to_text())

@@ -10,13 +10,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from segmentation.engine import Progress
 from segmentation.files import write_tensors
 from segmentation.settings import Hardware
+from segmentation.tiles import flipped
 from stages.errors import ModelError
 from stages.learners.model import Fitting, Floats, Image, Model
 from stages.learners.network.backbones import create_backbone, load_state, match_state
 from stages.learners.network.inference import Inference, choose_inference
-from stages.learners.network.ledger import Progress
 from stages.learners.network.network import Network
 from stages.learners.network.training import Watch, train_stage
 from stages.learners.network.weights import WeightRecord
@@ -29,7 +30,6 @@ __all__ = ["WEIGHTS_FILE", "NetworkLearner", "NetworkModel"]
 WEIGHTS_FILE = "weights.safetensors"
 _AT_ONCE = {"cpu": 16}
 """Images in a batch where not 64: on a processor larger ones no longer fit its caches (lite0 at 224 px: 12 against 18 ms an image)."""
-_FLIPS: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
 
 
 class NetworkModel(Model):
@@ -79,9 +79,9 @@ class NetworkModel(Model):
         rows = []
         for pixels in self._batches(images):
             votes = []
-            for view in _FLIPS if self.flips else _FLIPS[:1]:
+            for _, view in flipped(pixels, self.flips):
                 with self.inference.autocast():
-                    logits = self.network(pixels.flip(view) if view else pixels)
+                    logits = self.network(view)
                 votes.append(self.network.probabilities(logits.double()))
             rows.append(torch.stack(votes).mean(dim=0).cpu())
         return torch.cat(rows).numpy() if rows else np.empty((0, len(self.classes)))
