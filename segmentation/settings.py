@@ -9,7 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Hardware", "Settings"]
+__all__ = ["Hardware", "Precision", "Seed", "Settings"]
+
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+"""Of what is computed; weights are always of 32 bits."""
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""What every library takes as a seed."""
 
 
 class Settings(BaseModel):
@@ -24,4 +30,4 @@ class Hardware(Settings):
     accelerator: str = "auto"
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     strategy: str = "auto"
-    precision: str = "32-true"
+    precision: Precision = "32-true"

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl.benchmark.plan import Cell, Design, cell_key, experiment_of
-from mtl.config import Experiment
+from mtl.benchmark.plan import BenchmarkSettings, Cell, cell_key, experiment_of
 from mtl.progress import Steps
 from mtl.run.chain import run_experiment
 from mtl.runs import RunFolder, StageFolder, write_json
@@ -19,16 +18,13 @@ __all__ = ["run_cell"]
 _METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auroc", "ece")
 
 
-def run_cell(
-    folder: Path, cell: Cell, design: Design, experiment: Experiment, steps: Steps
-) -> dict[str, Any]:
+def run_cell(folder: Path, cell: Cell, settings: BenchmarkSettings, steps: Steps) -> dict[str, Any]:
     """Train and test all chains on one split.
 
     Args:
         folder: Of the benchmark; cells share its stages, so a chain's beginning is trained once.
         cell: Which split, seed and backbone.
-        design: Of the benchmark.
-        experiment: The configuration as given, with data folders.
+        settings: Of the benchmark, with data folders.
         steps: Told about progress.
 
     Returns:
@@ -38,13 +34,13 @@ def run_cell(
         StagesError: If data, weights or training fail.
         KeyboardInterrupt: If stopped; the same call goes on.
     """
-    chosen = experiment_of(cell, design, experiment)
+    chosen = experiment_of(cell, settings)
     run = RunFolder(folder / "cells" / cell.name, folder / "stages")
     done = run_experiment(chosen, run, "", steps, scratch=True)
-    chains = {chain: _scores(stages, cell, design) for chain, stages in done.items()}
+    chains = {chain: _scores(stages, cell, settings.benchmark.draw) for chain, stages in done.items()}
     counts = next(iter(done.values()))[-1].record()["data"]["counts"]
     result = {
-        "key": cell_key(cell, design, experiment),
+        "key": cell_key(cell, settings),
         "repeat": cell.repeat,
         "fold": cell.fold,
         "backbone": cell.backbone,
@@ -57,12 +53,12 @@ def run_cell(
     return result
 
 
-def _scores(stages: list[StageFolder], cell: Cell, design: Design) -> dict[str, Any]:
+def _scores(stages: list[StageFolder], cell: Cell, draw: int) -> dict[str, Any]:
     record = stages[-1].record()
     headline = record["evaluation"]["headline"]
     scores = {name: headline[name]["value"] for name in _METRICS}
-    if design.draw:
-        scores |= _drawn(stages[-1], record["classes"], design.draw, cell.seed)
+    if draw:
+        scores |= _drawn(stages[-1], record["classes"], draw, cell.seed)
     best = record["over_colour"]["baseline"] if record["over_colour"] else None
     colour = record["baselines"][best]["headline"] if best else {}
     return {
