@@ -29,7 +29,8 @@ def _row(parameter: Any) -> str | None:
         return None
     is_option = any(name.startswith("-") for name in parameter.opts)
     names = ", ".join(parameter.opts) if is_option else parameter.name.upper()
-    default = parameter.default
+    shown = getattr(parameter, "show_default", None)
+    default = shown if isinstance(shown, str) else parameter.default
     shown = (
         ""
         if default is None or default is False or not isinstance(default, (str, int, float, Path))

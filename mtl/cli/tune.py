@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mtl.cli.run import AsJson, Runs, overrides
+from mtl.cli.options import AsJson, Runs, overrides
 
 __all__ = ["app", "dashboard"]
 

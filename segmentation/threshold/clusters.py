@@ -11,7 +11,6 @@ NumPy and scikit-fuzzy has an own release once in years; tests compare with `kme
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -35,7 +34,6 @@ __all__ = [
 Points = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
 class Clusters(Parameters):
     """Settings of `k_means` and `k_medoids`."""
 
@@ -46,7 +44,6 @@ class Clusters(Parameters):
     small: float = number(0.2, 0, 1, "nuclei under this share of the largest one's area are dropped")
 
 
-@dataclass(frozen=True)
 class FuzzyClusters(Clusters):
     """Settings of `fuzzy_c_means`."""
 

@@ -175,10 +175,10 @@ def test_a_stopped_benchmark_goes_on(rendered: Path, tmp_path: Path) -> None:
     ("more", "said"),
     [
         (["--repeats", "1"], "--repeats"),
-        (["--metric", "speed"], "--metric"),
-        (["--rope", "-1"], "--rope"),
+        (["--metric", "speed"], "benchmark.metric"),
+        (["--rope", "-1"], "benchmark.rope"),
         (["1,2"], "--chains"),
-        (["1,4"], "--stages"),
+        (["1,4"], "--chains"),
         (["--backbones", "no_such_net"], "no_such_net"),
     ],
 )

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from mtl.segment.command import COLUMNS
-from mtl.segment.methods import Seer, choose
+from mtl.segment.methods import Seer
+from mtl.segment.settings import SegmentImages
 from mtl.segment.threads import at_once
 from segmentation.masks import read_mask
 from stages.data.smears import make_slide, render_field
@@ -159,7 +160,7 @@ def test_methods_settings_and_default_folder(folder: Path, tmp_path: Path) -> No
     field = folder / "sub" / "field.jpg"
     for number, arguments in enumerate(
         [
-            ["--method", "threshold", "--set", "sigma=1.5"],
+            ["--method", "threshold", "--set", "parameters.sigma=1.5e0"],
             ["--method", "otsu_green"],
             ["--method", "multi-otsu"],
         ]
@@ -180,16 +181,17 @@ def test_methods_settings_and_default_folder(folder: Path, tmp_path: Path) -> No
         (["nothing.png"], "nothing.png"),
         (["."], None),
         ([".", "--method", "white_cell"], "did you mean white-cells?"),
-        ([".", "--method", "white-cells", "--set", "sigm=1"], "did you mean sigma?"),
-        ([".", "--method", "white-cells", "--set", "sigma=99"], "0 to 10"),
-        ([".", "--method", "white-cells", "--set", "sigma"], "NAME=VALUE"),
-        ([".", "--set", "sigma=1"], "--method white-cells"),
+        ([".", "--method", "white-cells", "--set", "parameters.sigm=1"], "did you mean sigma?"),
+        ([".", "--method", "white-cells", "--set", "parameters.sigma=99"], "0 to 10"),
+        ([".", "--method", "white-cells", "--set", "sigma"], "KEY=VALUE"),
+        ([".", "--set", "parameters.sigma=1"], "--method white-cells"),
+        ([".", "--set", "methd=hsv"], "did you mean method?"),
         ([".", "--method", "hsv", "--flips"], "--flips"),
         ([".", "--method", "hsv", "--any-hue"], "--any-hue"),
         ([".", "--method", "hsv", "--cell-size", "50"], "--cell-size"),
         ([".", "--cell-size", "5"], "20 to 1200"),
         ([".", "--weights", "no.safetensors"], "no.safetensors"),
-        ([".", "--crops", "red"], "none, plain or black"),
+        ([".", "--crops", "red"], "'none', 'plain' or 'black'"),
         ([".", "--device", "abacus"], "--device"),
     ],
 )
@@ -238,7 +240,9 @@ def test_any_hue_lets_teal_red_cells_pass() -> None:
     inside = field.red_cells
     teal[inside] = (teal[inside] * (0.25, 0.4, 0.5)).astype(np.uint8)
     found = [
-        Seer(choose("residual_unet", None, 80.0, False, (), "cpu", any_hue)).see(teal).labels
+        Seer(SegmentImages(method="residual_unet", cell_size=80.0, device="cpu", any_hue=any_hue))
+        .see(teal)
+        .labels
         for any_hue in (False, True)
     ]
     strict, lax = (int(((labels == 2) & inside).sum()) for labels in found)

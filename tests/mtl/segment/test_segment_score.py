@@ -104,7 +104,7 @@ def test_bad_input_is_one_line(
         ("to hold masks", ["truth", "empty"]),
         ("nowhere", ["truth", "nowhere"]),
         ("same names", ["truth", "other"]),
-        ("--binary", ["truth", "found", "--binary", "x"]),
+        ("`binary`", ["truth", "found", "--binary", "x"]),
         ("colours", ["truth/a.png", "truth/a.bmp"]),
     ):
         assert said in refused_here(monkeypatch, capsys, masks, "segment", "score", *arguments)
