@@ -17,6 +17,7 @@ import typer
 from mtl import __version__
 from mtl.cli import benchmark, data, run, segment, tune
 from mtl.errors import FailedError, MtlError, WriteError
+from mtl.tune.address import without_password
 from stages.memory import keep_freed_memory
 
 __all__ = ["app", "main"]
@@ -117,7 +118,7 @@ def _unforeseen(error: Exception) -> str:
 
 
 def _interrupted() -> None:
-    again = shlex.join(["mtl", *sys.argv[1:]])
+    again = shlex.join(["mtl", *map(without_password, sys.argv[1:])])
     typer.echo(f"\nInterrupted. The same command goes on where it stopped:\n  {again}", err=True)
     sys.exit(_INTERRUPTED)
 
