@@ -13,7 +13,7 @@ from mtl.errors import ConfigError
 CHAINS = ((1, 3), (1, 2, 3))
 
 
-@settings(deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 5), st.sampled_from([0, 2, 3]), st.lists(st.sampled_from("abc"), unique=True))
 def test_every_cell_is_another_split_and_has_its_own_key(
     repeats: int, folds: int, backbones: list[str]
