@@ -57,7 +57,8 @@ class Reporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self.console.is_terminal:  # else it prints an empty line
+            self._progress.stop()
 
     def say(self, text: str) -> None:
         """Print one line above the bars."""

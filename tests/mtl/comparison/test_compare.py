@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import called
 from scipy import stats
 
 from mtl.comparison.compare import Splits, compare_predictions, compare_scores
@@ -128,10 +127,7 @@ def test_two_models_on_the_same_images(tmp_path: Path) -> None:
 )
 def test_bad_input_is_one_line_and_exit_2(tmp_path: Path, text: str, more: list[str]) -> None:
     (tmp_path / "t.csv").write_text(text)
-    main = [sys.executable, "-c", "from mtl.cli.app import main; main()"]
-    done = subprocess.run(
-        [*main, "compare", "t.csv", *more], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = called("compare", "t.csv", *more, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("mtl: Expected")
