@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.errors import RunError
-from segmentation.files import read_json
+from segmentation.files import make_folder, read_json
 from stages.splits.chains import Learned
 
 __all__ = [
@@ -114,7 +114,7 @@ class RunFolder:
     def stage(self, number: int, name: str, key: str) -> StageFolder:
         """Return the folder of a stage, made if missing."""
         path = self.stages / f"{number}-{name}-{key}"
-        path.mkdir(exist_ok=True)
+        make_folder(path)
         return StageFolder(path)
 
     def finished_stages(self) -> list[StageFolder]:
