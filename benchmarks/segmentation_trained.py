@@ -40,6 +40,7 @@ from train_shipped_segmentation import rendered
 from segmentation.augment import ColourSettings
 from segmentation.cells import find_cells, keep_cells, main_cell
 from segmentation.crops import CropSettings
+from segmentation.files import sha256_of, write_text
 from segmentation.masks import Labels, cell_of, nucleus_of
 from segmentation.networks import NetworkRecipe, SegmentationNetwork, create_network
 from segmentation.predict import PredictSettings, Segmenter
@@ -142,10 +143,8 @@ def measure(method: Callable[[np.ndarray], Labels], items: Sequence[Item]) -> di
 
 
 def write(path: Path, value: object) -> None:
-    """Write JSON, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value), "utf-8")
-    temporary.replace(path)
+    """Write JSON in one line."""
+    write_text(path, json.dumps(value))
 
 
 def cached(path: Path, compute: Callable[[], object]) -> dict[str, list[float]]:
@@ -276,7 +275,7 @@ def report(which: str, given: argparse.Namespace) -> dict[str, list[str]]:
     tested = [item for plan in todo for item in plan.test]
     tested.sort(key=lambda item: item.name)
     columns = [np.asarray([scores[item.name] for item in tested])]
-    sha = hashlib.sha256(given.weights.read_bytes()).hexdigest()[:10]
+    sha = sha256_of(given.weights)[:10]
     rivals: tuple[tuple[str, Callable[[np.ndarray], Labels]], ...] = (
         ("threshold", threshold),
         (f"shipped-{sha}", Segmenter(load_network(given.weights)).labels),

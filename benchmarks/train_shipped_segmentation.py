@@ -15,6 +15,7 @@ import torch
 
 from segmentation.augment import ColourSettings
 from segmentation.crops import CropSettings
+from segmentation.files import write_whole
 from segmentation.networks import NetworkRecipe, create_network
 from segmentation.settings import Hardware
 from segmentation.training import TrainSettings, train_network
@@ -28,11 +29,14 @@ def rendered(folder: Path, count: int, seed: int) -> tuple[np.ndarray, np.ndarra
     if not file.exists():
         started = time.time()
         images, labels = render_masked(count, seed, told=lambda done, total: tell(done, total, started))
-        temporary = file.with_suffix(".tmp.npz")
-        np.savez(temporary, images=images, labels=labels)
-        temporary.replace(file)
+        write_whole(file, lambda temporary: save(temporary, images, labels))
     with np.load(file) as arrays:
         return arrays["images"], arrays["labels"]
+
+
+def save(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    with path.open("wb") as stream:  # an open file, because a path would get a suffix
+        np.savez(stream, images=images, labels=labels)
 
 
 def tell(done: int, total: int, started: float) -> None:

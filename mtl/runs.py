@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from mtl.errors import FailedError, RunError
 from mtl.records import LearnedRecord, StageRecord, read_stage
-from segmentation.files import read_json, write_json
+from segmentation.files import make_folder, read_json, write_json
 from stages.splits.chains import Learned
 
 __all__ = ["Predictions", "RunFolder", "StageFolder", "environment", "follows", "open_run", "stage_key"]
@@ -205,7 +205,7 @@ class RunFolder:
     def stage(self, number: int, name: str, key: str) -> StageFolder:
         """Return the folder of a stage, made if missing."""
         path = self.stages / f"{number}-{name}-{key}"
-        path.mkdir(exist_ok=True)
+        make_folder(path)
         return StageFolder(path)
 
     def finished_stages(self) -> list[StageFolder]:

@@ -11,7 +11,7 @@ from mtl.errors import RunError
 from mtl.run.gather import gather
 from mtl.run.page import headline, render_html
 from mtl.runs import RunFolder
-from segmentation.files import write_json
+from segmentation.files import write_json, write_table
 from stages.metrics import evaluate
 
 Classes = tuple[str, ...]
@@ -41,13 +41,13 @@ def stage(
             [f"im/{i}.jpg", classes[k], g, classes[int(s.argmax())], *s]
             for i, (k, g, s) in enumerate(zip(labels, groups, scores, strict=True))
         ]
-        folder.write_table(
-            "predictions.csv",
+        write_table(
+            folder.path / "predictions.csv",
             ["name", "label", "group", "predicted", *(f"p_{name}" for name in classes)],
             rows,
         )
-    folder.write_table(
-        "history.csv",
+    write_table(
+        folder.path / "history.csv",
         ["epoch", "train_loss", "validation_loss", "learning_rate"],
         [[0, 1, 0.9, 0.1], [1, 0.5, "", 0.1]],
     )
