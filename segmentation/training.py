@@ -250,7 +250,10 @@ class _Module(Trainable):
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.settings = settings
-        self.average = _Average(network, settings.average).requires_grad_(False)
+
+    def setup(self, stage: str) -> None:
+        """Begin the average; here, since it cannot be sent to a process that is spawned."""
+        self.average = _Average(self.network, self.settings.average).requires_grad_(False)
 
     def kept(self) -> SegmentationNetwork:
         """Return the averaged network."""

@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,7 @@ def make_trainer(
     Raises:
         ModelError: If the hardware asked for is not there.
     """
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    _hush_logs()
     strategy = _STRATEGIES.get(hardware.strategy, hardware.strategy)
     if strategy == "auto" and hardware.devices != 1 and _probe(hardware).num_devices > 1:
         strategy = _STRATEGIES["ddp"]
@@ -101,7 +100,7 @@ def fit(
     handler = signal.getsignal(signal.SIGINT)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
+            _hush_warnings()
             trainer.fit(
                 module, train, validation, ckpt_path=checkpoint, weights_only=True if checkpoint else None
             )
@@ -125,6 +124,10 @@ def fit(
 class _Guard(pl.Callback):
     """Stop a run whose loss is no longer finite, before its weights replace good ones."""
 
+    def __reduce__(self) -> tuple[Callable[[], _Guard], tuple[()]]:
+        # A process that is spawned gets its callbacks first, and would else be as loud as Lightning is.
+        return _spawned_guard, ()
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -134,6 +137,21 @@ class _Guard(pl.Callback):
                 f"Expected the training loss to stay finite, but it became {float(outputs['loss'])} in step "
                 f"{trainer.global_step}; do lower `learning_rate`"
             )
+
+
+def _spawned_guard() -> _Guard:
+    _hush_logs()
+    _hush_warnings()
+    return _Guard()
+
+
+def _hush_logs() -> None:
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _hush_warnings() -> None:
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
 
 
 def _probe(hardware: Hardware) -> pl.Trainer:

@@ -146,15 +146,20 @@ class StageModule(Trainable):
             logits = self.network(pixels)
         smoothing = self.settings.train.label_smoothing
         loss = stage_loss(logits, targets, self.network.activation, smoothing, self.class_weights)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
-        return loss * self._share(targets) if self.trainer.world_size > 1 else loss
+        loss, count = self._whole_batch(loss, targets)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+        return loss
 
-    def _share(self, targets: torch.Tensor) -> torch.Tensor:
-        # Processes are averaged with equal weights; the mean over the whole batch needs those of what each has seen.
+    def _whole_batch(self, loss: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, int]:
+        # Of several processes each has seen a part, and their losses are averaged with equal weights: scaled by what was seen
+        # they come to the mean over the whole batch, whose size is returned, too.
+        if self.trainer.world_size == 1:
+            return loss, len(targets)
         smoothing = self.settings.train.label_smoothing
         smoothed = targets * (1 - smoothing) + smoothing / targets.shape[1]
         seen = smoothed.sum() if self.class_weights is None else (smoothed @ self.class_weights).sum()
-        return seen / gather_rows(self, seen.view(1)).mean()
+        parts = gather_rows(self, torch.stack([seen, seen.new_tensor(len(targets))]).view(1, 2))
+        return loss * seen / parts[:, 0].mean(), int(parts[:, 1].sum())
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Collect the logits of one batch."""
