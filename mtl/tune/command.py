@@ -16,6 +16,7 @@ from mtl.records import LearnedRecord
 from mtl.run.rendered import with_rendered_data
 from mtl.runs import RunFolder
 from mtl.tune.address import storage_address, without_password
+from mtl.tune.lost import free_lost_trials
 from mtl.tune.objective import inner_splits, run_trial
 from mtl.tune.plan import Plan
 from mtl.tune.report import RENDERED, write_study_report
@@ -119,7 +120,9 @@ def report_study(folder: Path, storage: str | None = None) -> Tuned:
         FailedError: If no trial of it is done.
     """
     plan, experiment = load_plan(folder, storage)
-    return _finish(open_study(folder, plan, experiment.seed), folder, plan, experiment, None)
+    study = open_study(folder, plan, experiment.seed)
+    free_lost_trials(study, plan.grace)  # or trials of the dead would be shown as running
+    return _finish(study, folder, plan, experiment, None)
 
 
 def _run(

@@ -26,7 +26,7 @@ _COLOURS = "viridis"
 _ENOUGH = 10
 """Trials from which on shares of the variance mean something."""
 PARALLEL, SLICE = "Parallel coordinates", "Slice"
-WIDE = {PARALLEL: 720, SLICE: 720}
+WIDE = {PARALLEL: 840, SLICE: 840}
 """Figures that a narrow screen scrolls, and does not shrink below so many px."""
 _COLUMNS = 4
 
@@ -94,7 +94,7 @@ def _positions(
 def _parallel(done: Sequence[FrozenTrial], plan: Plan) -> str:
     from matplotlib import colormaps
 
-    figure, (axis,) = new_figure(1, max(5.0, 1.15 * (len(plan.space) + 1)), 3.6)
+    figure, (axis,) = new_figure(1, max(5.0, 1.1 * (len(plan.space) + 1)), 3.6)
     scores = np.array([trial.values[0] for trial in done])
     spread = float(np.ptp(scores)) or 1.0
     columns = [_positions(done, *entry)[0] for entry in plan.space.items()] + [
@@ -110,7 +110,7 @@ def _parallel(done: Sequence[FrozenTrial], plan: Plan) -> str:
     for place, (heights, texts) in enumerate(ticks):
         axis.axvline(place, color="#bbbbbb", linewidth=0.8, zorder=0)
         for height, text in zip(heights, texts, strict=True):
-            axis.text(place + 0.03, height, text, fontsize=6.5, va="center", color=INK,
+            axis.text(place + 0.03, height, text, fontsize=8, va="center", color=INK,
                       bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5})  # fmt: skip
     names = [_short(key) for key in plan.space] + [plan.metrics[0].replace("_", " ")]
     axis.set_xticks(range(len(columns)), names, rotation=25, ha="right")
@@ -212,10 +212,15 @@ def _importances(study: optuna.Study, target: Callable[[FrozenTrial], float] | N
             )
         except (ValueError, RuntimeError):  # all values equal: nothing matters
             return None
-        axis.set(title="", ylabel="", xlabel="share of the variance")
+        axis.set_title("", loc="left")
+        axis.set(ylabel="", facecolor="none")
+        axis.set_xlabel("share of the variance", fontsize=8)
+        axis.tick_params(labelsize=8)
         axis.legend_ = None
+        for text in axis.texts:
+            text.set_fontsize(8)
         figure = pyplot.gcf()
-        figure.set_layout_engine("constrained")
+        figure.set(size_inches=(6.0, 0.8 + 0.28 * len(axis.patches)), layout_engine="constrained")
         picture = svg(figure)
         pyplot.close(figure)
     return picture

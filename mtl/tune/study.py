@@ -122,8 +122,8 @@ def _check_any(study: optuna.Study, plan: Plan) -> None:
     then = (
         "wait for those that run, then `mtl tune report` writes the report"
         if counts.running
-        else "run more trials"
+        else "start the same `mtl tune` again, or change what failed"
     )
     raise FailedError(
-        f"Expected the study {study.study_name} to have a trial with a score, but {counts.to_text(plan.trials)}{why}; do {then}"
+        f"Expected the study {study.study_name} to have a trial with a score, but got {counts.to_text(plan.trials)}{why}; do {then}"
     )

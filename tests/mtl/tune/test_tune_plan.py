@@ -9,6 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from mtl.cli.app import _interrupted
 from mtl.cli.tune import app
 from mtl.config import load_config
 from mtl.errors import ConfigError, RunError
@@ -139,6 +140,18 @@ def test_a_corrected_address_is_the_same_study_and_another_seed_is_not(tmp_path:
     other = settings("seed=3")
     with pytest.raises(ConfigError, match="--study"):
         check_same_study(tmp_path, other.plan(), other.experiment())
+
+
+def test_the_command_to_go_on_with_is_printed_without_the_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = "postgresql://me:s3cret@host/db"
+    monkeypatch.setattr("sys.argv", ["mtl", "tune", "--storage", address, f"--set=tune.storage={address}"])
+    with pytest.raises(SystemExit):
+        _interrupted()
+    said = capsys.readouterr().err
+    assert "s3cret" not in said
+    assert said.count("postgresql://me@host/db") == 2
 
 
 def test_addresses(tmp_path: Path) -> None:

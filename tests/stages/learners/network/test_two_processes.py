@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from stages.data.task import Task
 from test_training import make_network, make_settings, make_task
 
 from segmentation.errors import TrainingError
 from segmentation.settings import Hardware
-from stages.data.task import Task
 from stages.learners.network.training import train_stage
 from stages.settings import StageSettings
 
