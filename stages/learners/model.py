@@ -162,13 +162,13 @@ class Model(ABC):
             yield np.stack(batch)
 
 
-def _checked(image: Image) -> Image:
-    if not isinstance(image, np.ndarray):
-        got = type(image).__name__
-    elif image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
-        return image
-    else:
+def _checked(image: Any) -> Image:
+    if isinstance(image, np.ndarray):
+        if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
+            return image
         got = f"{image.shape} {image.dtype}"
+    else:
+        got = type(image).__name__
     raise ModelError(
         f"Expected `image` to be a file or (H, W, 3) uint8 RGB, but got {got}; do convert it first"
     )
