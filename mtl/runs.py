@@ -1,30 +1,33 @@
-"""The run folder: what lies where, and its lock."""
+"""The run folder: what is written where, whole or not at all."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import json
+import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mtl.errors import RunError
-from segmentation.files import make_folder, read_json, write_text
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from mtl.errors import FailedError, RunError
+from mtl.records import LearnedRecord, StageRecord, read_stage
+from segmentation.files import make_folder, read_json, write_json, write_text
 from stages.splits.chains import Learned
 
-__all__ = [
-    "RunFolder",
-    "StageFolder",
-    "environment",
-    "open_run",
-    "stage_key",
-]
+__all__ = ["Predictions", "RunFolder", "StageFolder", "environment", "follows", "open_run", "stage_key"]
 
+_FORMAT = 2  # raise it when what stands in a stage folder changes, so that none is reused from before
 _PACKAGES = (
     "torch",
     "torchvision",
@@ -37,10 +40,44 @@ _PACKAGES = (
 )
 
 
+def follows() -> bool:
+    """Say whether this is one of several processes of a training, and not the first.
+
+    Lightning's `ddp` starts the same command again for every further device; such a process learns together with the first one and
+    neither locks nor scores nor writes.
+    """
+    return any(os.environ.get(name, "0") != "0" for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
+
+
 def stage_key(*parts: Any) -> str:
     """Return the hash that names a stage: same configuration, data, splits and parent weights, same key."""
-    text = json.dumps(parts, sort_keys=True, default=str)
+    text = json.dumps([_FORMAT, *parts], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a stage said of its N test images.
+
+    Attributes:
+        classes: K names, in the order of the probabilities.
+        names: Of the images.
+        labels: What they are.
+        groups: Patient, slide, field or cluster; the image itself where nothing is known.
+        predicted: What was said.
+        probabilities: (N, K).
+    """
+
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+    predicted: tuple[str, ...]
+    probabilities: npt.NDArray[np.float64]
+
+    def truth(self) -> npt.NDArray[np.int64]:
+        """Return the class index of every image, (N,)."""
+        return np.array([self.classes.index(label) for label in self.labels], np.int64)
 
 
 class StageFolder:
@@ -56,9 +93,25 @@ class StageFolder:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Wait for the folder and hold it: of several processes that need one stage, one makes it."""
-        with (self.path / ".lock").open("a+") as stream:
-            _try_lock(stream, wait=True)
+        if follows():  # its leader holds it
             yield
+            return
+        with FileLock(self.path / ".lock"):
+            yield
+
+    def wait(self) -> None:
+        """Wait, as one that follows, until the leader has finished the stage.
+
+        Raises:
+            FailedError: If the leader is gone.
+        """
+        leader = os.getppid()
+        while not self.finished():
+            if os.getppid() != leader:
+                raise FailedError(
+                    f"Expected the first process to finish {self.path}, but it is gone; do run again"
+                )
+            time.sleep(0.2)
 
     @property
     def weights(self) -> Path:
@@ -69,9 +122,25 @@ class StageFolder:
         """Say whether the stage's last file, `stage.json`, is there."""
         return (self.path / "stage.json").is_file() and self.weights.is_file()
 
-    def record(self) -> dict[str, Any]:
-        """Return `stage.json`."""
-        record: dict[str, Any] = read_json(self.path / "stage.json")
+    def record(self) -> StageRecord:
+        """Return `stage.json`: a `LearnedRecord` where the stage learned.
+
+        Raises:
+            RunError: If it is damaged or of another version.
+        """
+        return read_stage(self.path / "stage.json")
+
+    def learned_record(self) -> LearnedRecord:
+        """Return `stage.json` of a stage that learned.
+
+        Raises:
+            RunError: If the stage did not learn.
+        """
+        record = self.record()
+        if not isinstance(record, LearnedRecord):
+            raise RunError(
+                f"Expected {self.path} to be a stage that learned, but it holds {record.name} weights; do name another"
+            )
         return record
 
     def learned(self) -> Learned:
@@ -79,10 +148,33 @@ class StageFolder:
         path = self.path / "learned.json"
         return Learned(read_json(path) if path.is_file() else {})
 
-    def read_table(self, name: str) -> list[dict[str, str]]:
-        """Read a CSV file."""
-        with (self.path / name).open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
+    def history(self) -> tuple[dict[str, float], ...]:
+        """Return scores by epoch, as `history.csv` holds them; what was not measured is absent."""
+        rows = self._rows("history.csv")
+        return tuple({key: float(value) for key, value in row.items() if value} for row in rows)
+
+    def predictions(self) -> Predictions:
+        """Return what was said of the test images, as `predictions.csv` holds it."""
+        rows = self._rows("predictions.csv")
+        columns = [name for name in rows[0] if name.startswith("p_")] if rows else []
+        return Predictions(
+            classes=tuple(name.removeprefix("p_") for name in columns),
+            names=tuple(row["name"] for row in rows),
+            labels=tuple(row["label"] for row in rows),
+            groups=tuple(row["group"] or row["name"] for row in rows),
+            predicted=tuple(row["predicted"] for row in rows),
+            probabilities=np.array([[float(row[column]) for column in columns] for row in rows]),
+        )
+
+    def _rows(self, name: str) -> list[dict[str, str]]:
+        path = self.path / name
+        try:
+            with path.open(newline="", encoding="utf-8") as stream:
+                return list(csv.DictReader(stream))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise RunError(
+                f"Expected {path} to be a table of a run, but it cannot be read; do delete its folder to have it made again"
+            ) from error
 
 
 class RunFolder:
@@ -126,13 +218,43 @@ class RunFolder:
         Raises:
             RunError: If another process that is alive holds it.
         """
-        path = self.path / ".lock"
-        with path.open("a+") as stream:
-            if not _try_lock(stream):
-                raise RunError(
-                    f"Expected the run folder {self.path} to be free, but another mtl process is at work in it; do wait or choose --name"
-                )
+        if follows():
             yield
+            return
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise RunError(
+                f"Expected the run folder {self.path} to be free, but another mtl process is at work in it; do wait or choose --name"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def claim(self, kind: str, **identity: Any) -> None:
+        """Say what the folder is for, or refuse it where it is for something else.
+
+        Args:
+            kind: What command fills it, such as `run`.
+            identity: What must stay the same when the command is given again, as `json` holds it.
+
+        Raises:
+            RunError: If the folder belongs to other work; the sentence says in what they differ.
+        """
+        path = self.path / "claim.json"
+        wanted = json.loads(json.dumps({"kind": kind, **identity}, default=str))
+        if path.is_file():
+            known = read_json(path)
+            differ = [key for key in dict.fromkeys((*known, *wanted)) if known.get(key) != wanted.get(key)]
+            if differ:
+                raise RunError(
+                    f"Expected {self.path} to belong to the same work, but it differs in {', '.join(differ)}; do choose another "
+                    "name, or delete the folder"
+                )
+            return
+        write_json(path, wanted)
 
 
 def open_run(path: Path) -> RunFolder:
@@ -172,15 +294,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or "CPU"
-
-
-def _try_lock(stream: Any, wait: bool = False) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no fcntl; two runs in one folder are then the user's to avoid
-        return True
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

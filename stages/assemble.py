@@ -15,16 +15,16 @@ import numpy.typing as npt
 from stages.data.catalogue import DataSet, find_dataset, read_dataset
 from stages.data.images import content_key, load_rgb
 from stages.data.sample import Sample
-from stages.data.store import cache_folder, open_store
-from stages.data.task import Task
+from stages.data.store import cache_folder
 from stages.errors import DataError
-from stages.preprocess import preparation
-from stages.settings import DataSettings, SplitSettings, StageSettings
+from stages.preprocess import Preprocess
+from stages.settings import DataSettings, SplitSettings
 from stages.splits import methods as splits
 from stages.splits.chains import Learned, Place, split_chain, tie_stages
 from stages.splits.duplicates import copies_between, group_copies
 from stages.splits.origins import locate_crops, stated_origins, tie_crops
 from stages.splits.split import Part, Split, check_split, load_split, save_split
+from stages.task import Task
 
 __all__ = ["Assembled", "assemble", "make_task", "split_stages"]
 
@@ -187,21 +187,26 @@ def make_split(
     return splits.holdout(samples, **shares)
 
 
-def make_task(stage: Assembled, split: Split, settings: StageSettings, tell: Told | None = None) -> Task:
+def make_task(stage: Assembled, split: Split, preprocess: Preprocess, tell: Told | None = None) -> Task:
     """Decode a stage's images into the store and hand out its parts.
 
+    Args:
+        stage: Assembled data.
+        split: Which image is in which part.
+        preprocess: What every image goes through.
+        tell: Told about progress.
+
     Raises:
-        DataError: If images cannot be read or the store cannot be written.
+        DataError: If images cannot be read or segmented, or the store cannot be written.
     """
-    told = _bind(tell, f"{stage.dataset.name}: decode at {settings.image_size} px")
+    settings = preprocess.settings
     seen = _bind(tell, f"{stage.dataset.name}: segment by {settings.segment.method}")
-    prepare = preparation(stage.samples, stage.fingerprint, settings.segment, seen)
-    size, fit = settings.image_size, settings.fit
-    images = open_store(stage.samples, stage.fingerprint, size, fit, progress=told, prepare=prepare)
+    told = _bind(tell, f"{stage.dataset.name}: decode at {settings.image_size} px")
+    images = preprocess.store(stage.samples, stage.fingerprint, seen, told)
     parts = split.part_of()
     where = np.array([parts.get(sample.name, "") for sample in stage.samples])
     rows = {part: np.flatnonzero(where == part) for part in ("train", "validation", "test")}
-    return Task(images, stage.labels(), rows, stage.classes)
+    return Task(images, stage.labels(), rows, stage.classes, preprocess)
 
 
 def _file(number: int, stage: Assembled) -> str:

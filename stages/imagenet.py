@@ -1,31 +1,18 @@
-"""Stage 1: verified ImageNet weights, W0 -> W1 (paper A, II-E, eq. 1)."""
+"""Stage 1: ImageNet weights, verified, and on request trained further on any images, W0 -> W1."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from stages.stage import Stage
 
-from segmentation.files import write_tensors
-from stages.learners.network.backbones import WeightRecord, create_backbone
+__all__ = ["IMAGENET"]
 
-__all__ = ["imagenet_backbone"]
-
-
-def imagenet_backbone(name: str, weights: str, folder: Path, seed: int) -> WeightRecord:
-    """Verify the weights of a backbone and put them into the run.
-
-    Args:
-        name: timm name.
-        weights: `auto`, `none` or a file.
-        folder: Gets `weights.safetensors`.
-        seed: Of random weights where there are none.
-
-    Raises:
-        ModelError: If the weights cannot be had or do not fit.
-    """
-    import torch
-
-    torch.manual_seed(seed)
-    backbone, record = create_backbone(name, weights)
-    state = {f"backbone.{key}": value for key, value in backbone.state_dict().items()}
-    write_tensors(folder / "weights.safetensors", state)
-    return record
+IMAGENET = Stage(
+    number=1,
+    name="imagenet",
+    title="ImageNet",
+    unit="natural image",
+    activation="softmax",
+    loss="cross entropy",
+    head="global average pooling and one dense layer",
+    source="paper A (Maaliw et al. 2022), II-E, eq. 1",
+)

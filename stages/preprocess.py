@@ -1,9 +1,13 @@
-"""Segmentation before learning: background blacked out, or the image cut to its white cells; masks are kept in the cache."""
+"""What an image goes through before a learner sees it: white cells found, background blacked out or cut away, resized.
+
+The same object prepares the images of a training and one that nobody has seen: a model carries it (`stages.learners.model`).
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +18,11 @@ import numpy.typing as npt
 from segmentation.errors import SegmentationError
 from stages.data.images import load_rgb
 from stages.data.sample import Sample
-from stages.data.store import Preparation, cache_folder, write_cache
+from stages.data.store import Preparation, cache_folder, open_store, resize, write_cache
 from stages.errors import DataError
-from stages.settings import SegmentSettings
+from stages.settings import PreprocessSettings
 
-__all__ = ["apply_mask", "preparation"]
+__all__ = ["Preprocess", "apply_mask"]
 
 _VERSION = 2
 # Paper A's fixed level fits its own lamp and stain alone (nucleus Dice 0.27 elsewhere): here Otsu finds the level.
@@ -30,37 +34,85 @@ _THRESHOLDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 _MARGIN = 0.1
 Image = npt.NDArray[np.uint8]
+Told = Callable[[int, int], None]
 
 
-def preparation(
-    samples: Sequence[Sample],
-    fingerprint: str,
-    settings: SegmentSettings,
-    progress: Callable[[int, int], None] | None = None,
-) -> Preparation | None:
-    """Return what an image goes through before it is resized, or None where nothing is segmented.
+class Preprocess:
+    """Prepares images as its settings say.
 
     Args:
-        samples: N of them.
-        fingerprint: Hash of the samples' content.
-        settings: Method, and what becomes of the background.
-        progress: Called with (done, total) while masks are made.
-
-    Raises:
-        DataError: If an image cannot be read or segmented.
-        WriteError: If the cache cannot be written.
+        settings: Segmentation, size, and how an image becomes square.
     """
-    if settings.method == "none":
-        return None
-    key = f"{_VERSION}|{settings.method}|{_identity(settings.method)}"
-    masks = _masks(samples, fingerprint, settings.method, key, progress)
-    rows = {sample.name: row for row, sample in enumerate(samples)}
 
-    def prepare(sample: Sample, image: Image) -> Image:
-        mask = np.asarray(cv2.imdecode(masks[rows[sample.name]], cv2.IMREAD_GRAYSCALE), np.uint8)
-        return apply_mask(image, mask, settings.use)
+    def __init__(self, settings: PreprocessSettings) -> None:
+        self.settings = settings
 
-    return Preparation(f"{key}|{settings.use}", prepare)
+    def __call__(self, image: Image) -> Image:
+        """Return an image (H, W, 3) uint8 RGB of any size as the learner sees it, (S, S, 3) uint8.
+
+        Raises:
+            SegmentationError: If it cannot be segmented.
+        """
+        segment = self.settings.segment
+        seen = image if segment.method == "none" else apply_mask(image, self._find(image), segment.use)
+        return resize(seen, self.settings.image_size, self.settings.fit)
+
+    @property
+    def identity(self) -> str:
+        """What the result depends on besides image and settings: the network that segments, by its checksum."""
+        if self.settings.segment.method != "residual_unet":
+            return ""
+        from segmentation.weights import SHIPPED, read_card
+
+        return read_card(SHIPPED).sha256
+
+    def store(
+        self, samples: Sequence[Sample], fingerprint: str, seen: Told | None = None, told: Told | None = None
+    ) -> Image:
+        """Return the images of samples as the learner sees them, decoded once: from the store or into it.
+
+        Args:
+            samples: N of them.
+            fingerprint: Hash of the samples' content.
+            seen: Called with (done, total) while masks are made.
+            told: Called with (done, total) while images are decoded.
+
+        Returns:
+            Memory-mapped images (N, S, S, 3) uint8 RGB, read-only.
+
+        Raises:
+            DataError: If images cannot be read or segmented, or the cache cannot be written.
+        """
+        size, fit, segment = self.settings.image_size, self.settings.fit, self.settings.segment
+        if segment.method == "none":
+            return open_store(samples, fingerprint, size, fit, progress=told)
+        key = f"{_VERSION}|{segment.method}|{self.identity}"
+        masks = _masks(samples, fingerprint, key, self._find, seen)
+        rows = {sample.name: row for row, sample in enumerate(samples)}
+
+        def prepare(sample: Sample, image: Image) -> Image:
+            mask = np.asarray(cv2.imdecode(masks[rows[sample.name]], cv2.IMREAD_GRAYSCALE), np.uint8)
+            return apply_mask(image, mask, segment.use)
+
+        prepared = Preparation(f"{key}|{segment.use}", prepare)
+        return open_store(samples, fingerprint, size, fit, progress=told, prepare=prepared)
+
+    def _find(self, image: Image) -> Image:
+        return (self._segmenter(image) > 0).astype(np.uint8) * 255
+
+    @cached_property
+    def _segmenter(self) -> Callable[[Image], npt.NDArray[Any]]:
+        method = self.settings.segment.method
+        if method == "residual_unet":
+            from segmentation.predict import Segmenter
+            from segmentation.weights import load_shipped
+
+            segmenter = Segmenter(load_shipped())
+            return lambda image: segmenter.cells(image).instances
+        from segmentation.threshold import threshold
+
+        name, settings = _THRESHOLDS[method]
+        return lambda image: threshold(image, name, **settings)
 
 
 def apply_mask(image: Image, mask: Image, use: str) -> Image:
@@ -81,21 +133,12 @@ def apply_mask(image: Image, mask: Image, use: str) -> Image:
     return image[max(top - margin, 0) : bottom + margin, max(left - margin, 0) : right + margin]
 
 
-def _identity(method: str) -> str:
-    """Return what a mask depends on besides the method's name."""
-    if method != "residual_unet":
-        return ""
-    from segmentation.weights import SHIPPED, read_card
-
-    return read_card(SHIPPED).sha256
-
-
 def _masks(
     samples: Sequence[Sample],
     fingerprint: str,
-    method: str,
     key: str,
-    progress: Callable[[int, int], None] | None,
+    find: Callable[[Image], Image],
+    progress: Told | None,
 ) -> list[npt.NDArray[np.uint8]]:
     """Return a PNG (bytes as uint8) of every sample's mask, from the cache or into it."""
     name = hashlib.sha256(f"{key}|{fingerprint}".encode()).hexdigest()[:24]
@@ -103,11 +146,10 @@ def _masks(
     if path.is_file():
         with np.load(path) as known:
             return np.split(known["bytes"], known["ends"][:-1])
-    segment = _segmenter(method)
     found = []
     for done, sample in enumerate(samples, start=1):
         try:
-            mask = (segment(load_rgb(sample)) > 0).astype(np.uint8) * 255
+            mask = find(load_rgb(sample))
         except SegmentationError as error:
             raise DataError(
                 f"Expected {sample.path} to be an image that can be segmented, but: {error}"
@@ -122,16 +164,3 @@ def _masks(
 def _save(path: Path, masks: Sequence[npt.NDArray[np.uint8]]) -> None:
     with path.open("wb") as stream:  # an open file, because a path would get a suffix
         np.savez(stream, bytes=np.concatenate(masks), ends=np.cumsum([len(mask) for mask in masks]))
-
-
-def _segmenter(method: str) -> Callable[[Image], npt.NDArray[Any]]:
-    if method == "residual_unet":
-        from segmentation.predict import Segmenter
-        from segmentation.weights import load_shipped
-
-        segmenter = Segmenter(load_shipped())
-        return lambda image: segmenter.cells(image).instances
-    from segmentation.threshold import threshold
-
-    name, settings = _THRESHOLDS[method]
-    return lambda image: threshold(image, name, **settings)

@@ -17,6 +17,7 @@ __all__ = [
     "DataSettings",
     "HeadSettings",
     "ImageNetSettings",
+    "PreprocessSettings",
     "SegmentSettings",
     "SplitSettings",
     "StageSettings",
@@ -164,21 +165,31 @@ class SegmentSettings(Settings):
     )
 
 
-class StageSettings(Settings):
-    """One stage that learns: data, segmentation, image size, head, augmentation and training."""
+class PreprocessSettings(Settings):
+    """What an image of any size goes through before a stage sees it, while it learns and ever after."""
 
-    data: DataSettings
     segment: SegmentSettings = SegmentSettings()
-    split: SplitSettings = SplitSettings()
     image_size: Annotated[int, Field(ge=16, le=2048)] = Field(
         160, description="side in px that images are resized to"
     )
     fit: Literal["stretch", "pad", "crop"] = Field(
         "stretch", description="how a non-square image becomes square"
     )
+
+
+class StageSettings(PreprocessSettings):
+    """One stage that learns: data, preprocessing, head, augmentation and training."""
+
+    data: DataSettings
+    split: SplitSettings = SplitSettings()
     head: HeadSettings = HeadSettings()
     augment: AugmentSettings = AugmentSettings()
     train: TrainSettings = TrainSettings()
+
+    @property
+    def preprocess(self) -> PreprocessSettings:
+        """The part that travels with a trained model."""
+        return PreprocessSettings(segment=self.segment, image_size=self.image_size, fit=self.fit)
 
 
 class ImageNetSettings(Settings):

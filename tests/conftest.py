@@ -1,11 +1,17 @@
-"""Shared by all tests: a cache of their own, tiny rendered smears, tiny networks."""
+"""Shared by all tests: a cache of their own, tiny rendered smears, tiny networks, commands without a process."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
+import subprocess
+import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -18,6 +24,25 @@ TINY_BACKBONE = "test_resnet"
 def interruptible() -> None:
     """Let a process be stopped by SIGINT (as `preexec_fn`): what a shell starts in the background inherits that it is ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def called(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run an `mtl` command here: as a process of its own would, without the seconds that it spends on importing torch."""
+    from mtl.cli.app import main
+
+    out, err = io.StringIO(), io.StringIO()
+    typed = ["mtl", *map(str, arguments)]
+    with (
+        contextlib.chdir(cwd),
+        mock.patch.object(sys, "argv", typed),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        with pytest.raises(SystemExit) as end:
+            main()
+    return subprocess.CompletedProcess(typed, int(end.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from mtl.benchmark.plan import Cell, Design, cell_key, experiment_of
-from mtl.config import Experiment
+from mtl.benchmark.plan import BenchmarkSettings, Cell, cell_key, experiment_of
 from mtl.progress import Steps
+from mtl.records import CellRecord, ChainScores, write_record
 from mtl.run.chain import run_experiment
-from mtl.runs import RunFolder, StageFolder
-from segmentation.files import write_json
-from stages.metrics import evaluate
+from mtl.runs import Predictions, RunFolder, StageFolder
+from stages.metrics import Evaluation, evaluate
 
 __all__ = ["run_cell"]
 
 _METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auroc", "ece")
 
 
-def run_cell(
-    folder: Path, cell: Cell, design: Design, experiment: Experiment, steps: Steps
-) -> dict[str, Any]:
+def run_cell(folder: Path, cell: Cell, settings: BenchmarkSettings, steps: Steps) -> CellRecord:
     """Train and test all chains on one split.
 
     Args:
         folder: Of the benchmark; cells share its stages, so a chain's beginning is trained once.
         cell: Which split, seed and backbone.
-        design: Of the benchmark.
-        experiment: The configuration as given, with data folders.
+        settings: Of the benchmark, with data folders.
         steps: Told about progress.
 
     Returns:
@@ -39,56 +34,55 @@ def run_cell(
         StagesError: If data, weights or training fail.
         KeyboardInterrupt: If stopped; the same call goes on.
     """
-    chosen = experiment_of(cell, design, experiment)
+    chosen = experiment_of(cell, settings)
     run = RunFolder(folder / "cells" / cell.name, folder / "stages")
     done = run_experiment(chosen, run, "", steps, scratch=True)
-    chains = {chain: _scores(stages, cell, design) for chain, stages in done.items()}
-    counts = next(iter(done.values()))[-1].record()["data"]["counts"]
-    result = {
-        "key": cell_key(cell, design, experiment),
-        "repeat": cell.repeat,
-        "fold": cell.fold,
-        "backbone": cell.backbone,
-        "seed": cell.seed,
-        "trained": sum(counts["train"].values()),
-        "tested": sum(counts["test"].values()),
-        "chains": chains,
-    }
-    write_json(run.path / "cell.json", result)
+    counts = next(iter(done.values()))[-1].learned_record().data.counts
+    result = CellRecord(
+        key=cell_key(cell, settings),
+        repeat=cell.repeat,
+        fold=cell.fold,
+        backbone=cell.backbone,
+        seed=cell.seed,
+        trained=sum(counts["train"].values()),
+        tested=sum(counts["test"].values()),
+        chains={chain: _scores(stages, cell, settings.benchmark.draw) for chain, stages in done.items()},
+    )
+    write_record(run.path / "cell.json", result)
     return result
 
 
-def _scores(stages: list[StageFolder], cell: Cell, design: Design) -> dict[str, Any]:
-    record = stages[-1].record()
-    headline = record["evaluation"]["headline"]
-    scores = {name: headline[name]["value"] for name in _METRICS}
-    if design.draw:
-        scores |= _drawn(stages[-1], record["classes"], design.draw, cell.seed)
-    best = record["over_colour"]["baseline"] if record["over_colour"] else None
-    colour = record["baselines"][best]["headline"] if best else {}
-    return {
-        "stage": stages[-1].path.name,
-        "seconds": sum(stage.record()["seconds"] for stage in stages),
-        "scores": scores,
-        "detection": _detection(stages[-1], record["classes"]),
-        "colour": {name: colour[name]["value"] for name in _METRICS if name in colour},
-    }
+def _scores(stages: list[StageFolder], cell: Cell, draw: int) -> ChainScores:
+    record, predictions = stages[-1].learned_record(), stages[-1].predictions()
+    scores = _points(record.evaluation)
+    if draw:
+        scores |= _drawn(predictions, draw, cell.seed)
+    best = record.over_colour.baseline if record.over_colour else None
+    return ChainScores(
+        stage=stages[-1].path.name,
+        seconds=sum(stage.record().seconds for stage in stages),
+        scores=scores,
+        detection=_detection(predictions),
+        colour=_points(record.baselines[best]) if best else {},
+    )
 
 
-def _drawn(stage: StageFolder, classes: list[str], count: int, seed: int) -> dict[str, float]:
+def _points(evaluation: Evaluation | None) -> dict[str, float]:
+    return {name: evaluation.headline[name].value for name in _METRICS} if evaluation else {}
+
+
+def _drawn(predictions: Predictions, count: int, seed: int) -> dict[str, float]:
     """Score on `count` test images drawn at random, as paper A's ten runs of 150 (II-G); the draw is the cell's."""
-    rows = stage.read_table("predictions.csv")
-    chosen = np.random.default_rng(seed).permutation(len(rows))[:count]
-    labels = np.array([classes.index(rows[row]["label"]) for row in chosen])
-    votes = np.array([[float(rows[row][f"p_{name}"]) for name in classes] for row in chosen])
-    headline = evaluate(labels, votes, None, classes, resamples=1).headline
-    return {name: headline[name].value for name in _METRICS}
+    chosen = np.random.default_rng(seed).permutation(len(predictions.names))[:count]
+    votes = predictions.probabilities[chosen]
+    return _points(evaluate(predictions.truth()[chosen], votes, None, predictions.classes, resamples=1))
 
 
-def _detection(stage: StageFolder, classes: list[str]) -> float | None:
+def _detection(predictions: Predictions) -> float | None:
     """Return the accuracy of telling the healthy class from all others (paper A, Table II); None without one."""
+    classes = predictions.classes
     healthy = next((name for name in classes if name.casefold() in ("normal", "benign", "healthy")), None)
     if healthy is None or len(classes) < 3:
         return None
-    rows = stage.read_table("predictions.csv")
-    return sum((row["label"] == healthy) == (row["predicted"] == healthy) for row in rows) / len(rows)
+    pairs = list(zip(predictions.labels, predictions.predicted, strict=True))
+    return sum((label == healthy) == (said == healthy) for label, said in pairs) / len(pairs)

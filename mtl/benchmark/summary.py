@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mtl.benchmark.plan import Design
+from mtl.benchmark.plan import BenchmarkSettings, Design
 from mtl.benchmark.runner import run_benchmark
 from mtl.comparison.compare import Compared, ImageTests, Splits, compare_predictions, compare_scores
 from mtl.comparison.files import Written, write_comparison
 from mtl.comparison.report import ComparisonContent, PaperRow
 from mtl.comparison.tables import Predictions, Scores, read_predictions
-from mtl.config import Experiment
-from mtl.errors import ConfigError
 from mtl.progress import Reporter
+from mtl.records import CellRecord, LearnedRecord
 from mtl.runs import StageFolder, environment
 
-__all__ = ["METRICS", "benchmark_and_report", "summarise"]
+__all__ = ["benchmark_and_report", "summarise"]
 
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auroc")
-Results = Sequence[Mapping[str, Any]]
+Results = Sequence[CellRecord]
 
 _PAPER = tuple(
     PaperRow(table, method, score)
@@ -35,66 +33,48 @@ _PAPER = tuple(
 )
 
 
-def benchmark_and_report(
-    experiment: Experiment, design: Design, folder: Path, workers: int, metric: str, rope: float, command: str
-) -> Written:
+def benchmark_and_report(settings: BenchmarkSettings, folder: Path, workers: int, command: str) -> Written:
     """Run a benchmark, judge it, and write its report.
 
     Args:
-        experiment: The configuration as given.
-        design: Chains, repeats, folds, backbones.
+        settings: As given.
         folder: Of the benchmark.
         workers: Cells side by side.
-        metric: One of `METRICS`, which the verdict is about.
-        rope: Differences up to so many points are practically none.
         command: As typed.
 
     Raises:
         MtlError: If the design cannot be run.
         StagesError: If data, weights or training fail.
     """
-    if metric not in METRICS:
-        raise ConfigError(
-            f"Expected `--metric` to be one of {', '.join(METRICS)}, but got {metric!r}; do choose one"
-        )
-    if not 0 <= rope < 100:
-        raise ConfigError(
-            f"Expected `--rope` to be from 0 to below 100 points, but got {rope:g}; do change it"
-        )
     with Reporter() as reporter:
-        results = run_benchmark(experiment, design, folder, workers, metric, reporter)
-    return write_comparison(summarise(results, design, folder, metric, rope, command), folder / "report")
+        results = run_benchmark(settings, folder, workers, reporter)
+    return write_comparison(summarise(results, settings.benchmark, folder, command), folder / "report")
 
 
-def summarise(
-    results: Results, design: Design, folder: Path, metric: str, rope: float, command: str
-) -> ComparisonContent:
+def summarise(results: Results, design: Design, folder: Path, command: str) -> ComparisonContent:
     """Return what the report of a benchmark says.
 
     Args:
         results: `cell.json` of every cell, in the order of the plan.
         design: Of the benchmark.
         folder: Of the benchmark.
-        metric: What the verdict is about.
-        rope: In points.
         command: As typed.
 
     Raises:
         StatisticsError: If the scores permit no test.
     """
-    backbones = list(dict.fromkeys(result["backbone"] for result in results))
-    compared = tuple(
-        _chains(results, backbone, design, metric, rope, len(backbones) > 1) for backbone in backbones
-    )
-    several = () if len(backbones) < 3 else (_backbones(results, backbones, design, metric, rope),)
-    chains = list(results[0]["chains"])
-    last = StageFolder(folder / "stages" / results[0]["chains"][chains[0]]["stage"]).record()
+    metric = design.metric
+    backbones = list(dict.fromkeys(result.backbone for result in results))
+    compared = tuple(_chains(results, backbone, design, len(backbones) > 1) for backbone in backbones)
+    several = () if len(backbones) < 3 else (_backbones(results, backbones, design),)
+    chains = list(results[0].chains)
+    last = StageFolder(folder / "stages" / results[0].chains[chains[0]].stage).learned_record()
     return ComparisonContent(
         name=" against ".join(reversed(chains)) if len(chains) == 2 else f"{len(chains)} chains",
         metric=metric.replace("_", " "),
         verdicts=tuple(verdict for part in (*compared, *several) for verdict in part.verdicts),
-        notes=tuple(_notes(results, design, last, metric)),
-        rendered=bool(last["data"]["rendered"]),
+        notes=tuple(_notes(results, design, last)),
+        rendered=last.data.rendered,
         compared=(*compared, *several),
         images=tuple(_images(results, backbones[0], folder)),
         runs=tuple(_runs(results, metric)),
@@ -110,9 +90,9 @@ def summarise(
 
 
 def _table(results: Results, backbone: str, metric: str) -> Scores:
-    chosen = [result for result in results if result["backbone"] == backbone]
-    names = tuple(chosen[0]["chains"])
-    values = np.array([[result["chains"][name]["scores"][metric] for name in names] for result in chosen])
+    chosen = [result for result in results if result.backbone == backbone]
+    names = tuple(chosen[0].chains)
+    values = np.array([[result.chains[name].scores[metric] for name in names] for result in chosen])
     return Scores(names, values, tuple(map(_where, chosen)), 100.0)
 
 
@@ -120,50 +100,50 @@ def _splits(results: Results, design: Design) -> Splits:
     if design.folds:
         return Splits(folds=design.folds)
     trained, tested = (
-        round(float(np.mean([result[key] for result in results]))) for key in ("trained", "tested")
+        round(float(np.mean([getattr(result, key) for result in results]))) for key in ("trained", "tested")
     )
     return Splits(counts=(trained, tested))
 
 
-def _chains(
-    results: Results, backbone: str, design: Design, metric: str, rope: float, several: bool
-) -> Compared:
-    title = f"{metric.replace('_', ' ')} of the chains" + (f", {backbone}" if several else "")
-    return compare_scores(_table(results, backbone, metric), _splits(results, design), rope, title)
+def _chains(results: Results, backbone: str, design: Design, several: bool) -> Compared:
+    title = f"{design.metric.replace('_', ' ')} of the chains" + (f", {backbone}" if several else "")
+    return compare_scores(
+        _table(results, backbone, design.metric), _splits(results, design), design.rope, title
+    )
 
 
-def _backbones(
-    results: Results, backbones: Sequence[str], design: Design, metric: str, rope: float
-) -> Compared:
+def _backbones(results: Results, backbones: Sequence[str], design: Design) -> Compared:
     """Compare the backbones by the longest chain."""
-    chain = max(results[0]["chains"], key=len)
+    chain = max(results[0].chains, key=len)
     columns = []
     for backbone in backbones:
-        table = _table(results, backbone, metric)
+        table = _table(results, backbone, design.metric)
         columns.append(table.values[:, table.names.index(chain)])
-    rows = _table(results, backbones[0], metric).rows
+    rows = _table(results, backbones[0], design.metric).rows
     scores = Scores(tuple(backbones), np.stack(columns, axis=1), rows, 100.0)
-    return compare_scores(scores, _splits(results, design), rope, f"Backbones, chain {chain}")
+    return compare_scores(scores, _splits(results, design), design.rope, f"Backbones, chain {chain}")
 
 
-def _notes(results: Results, design: Design, last: Mapping[str, Any], metric: str) -> list[str]:
-    data = last["data"]
-    kind = " (rendered smears, not patient data)" if data["rendered"] else ""
+def _notes(results: Results, design: Design, last: LearnedRecord) -> list[str]:
+    data = last.data
+    kind = " (rendered smears, not patient data)" if data.rendered else ""
     how = f"{design.repeats} times {design.folds} folds" if design.folds else f"{design.repeats} hold-outs"
-    trained, tested = (float(np.mean([result[key] for result in results])) for key in ("trained", "tested"))
+    trained, tested = (
+        float(np.mean([getattr(result, key) for result in results])) for key in ("trained", "tested")
+    )
     notes = [
-        f"Data of the last stage: {data['dataset']}{kind}, {', '.join(last['classes'])}.",
-        f"Splits: {how}, {data['split'].partition(',')[0].partition(' 1 of')[0]}; on average {trained:.0f} images train and {tested:.0f} are tested. Unit: {data['unit']}.",
-        *data["notes"],
+        f"Data of the last stage: {data.dataset}{kind}, {', '.join(last.classes)}.",
+        f"Splits: {how}, {data.split.partition(',')[0].partition(' 1 of')[0]}; on average {trained:.0f} images train and {tested:.0f} are tested. Unit: {data.unit}.",
+        *data.notes,
     ]
     if design.draw:
         notes.append(f"Every repeat is scored on {design.draw} test images drawn at random, as in paper A.")
-    colour = [next(iter(result["chains"].values()))["colour"].get(metric) for result in results]
+    colour = [next(iter(result.chains.values())).colour.get(design.metric) for result in results]
     if None not in colour:
         alone = float(np.mean(np.array(colour, np.float64)))
         best = max(
-            (float(np.mean([result["chains"][chain]["scores"][metric] for result in results])), chain)
-            for chain in results[0]["chains"]
+            (float(np.mean([result.chains[chain].scores[design.metric] for result in results])), chain)
+            for chain in results[0].chains
         )
         text = f"Colour alone, without any shape, reaches {100 * alone:.1f} points on the same splits; the best chain ({best[1]}) {100 * best[0]:.1f}."
         notes.append(text if best[0] > alone else text + " The networks do not beat colour here.")
@@ -172,13 +152,13 @@ def _notes(results: Results, design: Design, last: Mapping[str, Any], metric: st
 
 def _images(results: Results, backbone: str, folder: Path) -> list[ImageTests]:
     """Compare the first two chains on the images of the first repeat, folds pooled: every image counts once."""
-    cells = [result for result in results if result["repeat"] == 0 and result["backbone"] == backbone]
-    names = list(cells[0]["chains"])[:2]
+    cells = [result for result in results if result.repeat == 0 and result.backbone == backbone]
+    names = list(cells[0].chains)[:2]
     pooled = []
     for name in names:
         rows: dict[str, Any] = {}
         for cell in cells:
-            path = folder / "stages" / cell["chains"][name]["stage"] / "predictions.csv"
+            path = folder / "stages" / cell.chains[name].stage / "predictions.csv"
             rows |= read_predictions(path).rows
         pooled.append(Predictions(f"{name}, first repeat", rows))
     return [compare_predictions(pooled[1], pooled[0])]
@@ -189,13 +169,13 @@ def _runs(results: Results, metric: str) -> list[tuple[str, ...]]:
         ("split", "seed", "backbone", "chain", metric, "accuracy", "macro F1", "colour alone", "s", "stage")
     ]
     for result in results:
-        for chain, entry in result["chains"].items():
-            scores, colour = entry["scores"], entry["colour"].get(metric)
+        for chain, entry in result.chains.items():
+            scores, colour = entry.scores, entry.colour.get(metric)
             rows.append(
                 (
-                    _where(result), str(result["seed"]), result["backbone"], chain, f"{scores[metric]:.4f}",
+                    _where(result), str(result.seed), result.backbone, chain, f"{scores[metric]:.4f}",
                     f"{scores['accuracy']:.4f}", f"{scores['macro_f1']:.4f}", "–" if colour is None else f"{colour:.4f}",
-                    f"{entry['seconds']:.0f}", entry["stage"],
+                    f"{entry.seconds:.0f}", entry.stage,
                 )
             )  # fmt: skip
     return rows
@@ -203,13 +183,11 @@ def _runs(results: Results, metric: str) -> list[tuple[str, ...]]:
 
 def _losses(results: Results, folder: Path, column: str) -> dict[str, npt.NDArray[np.float64]]:
     found: dict[str, npt.NDArray[np.float64]] = {}
-    for chain in results[0]["chains"]:
+    for chain in results[0].chains:
         rows = []
         for result in results:
-            history = StageFolder(folder / "stages" / result["chains"][chain]["stage"]).read_table(
-                "history.csv"
-            )
-            rows.append([float(row[column]) if row.get(column) else np.nan for row in history])
+            history = StageFolder(folder / "stages" / result.chains[chain].stage).history()
+            rows.append([row.get(column, np.nan) for row in history])
         longest = max(map(len, rows))
         table = np.array([row + [np.nan] * (longest - len(row)) for row in rows])
         if np.isfinite(table).any(axis=0).all():
@@ -220,14 +198,14 @@ def _losses(results: Results, folder: Path, column: str) -> dict[str, npt.NDArra
 def _ours(results: Results) -> dict[str, dict[str, float]]:
     """Return our mean accuracy beside paper A's tables: the healthy class against all others, and all classes."""
     tables: dict[str, dict[str, float]] = {_PAPER[0].table: {}, _PAPER[-1].table: {}}
-    for chain in results[0]["chains"]:
-        entries = [result["chains"][chain] for result in results]
-        detection = [entry["detection"] for entry in entries]
-        if None not in detection:
+    for chain in results[0].chains:
+        entries = [result.chains[chain] for result in results]
+        detection = [entry.detection for entry in entries if entry.detection is not None]
+        if len(detection) == len(entries):
             tables[_PAPER[0].table][chain] = float(np.mean(detection))
-        tables[_PAPER[-1].table][chain] = float(np.mean([entry["scores"]["accuracy"] for entry in entries]))
+        tables[_PAPER[-1].table][chain] = float(np.mean([entry.scores["accuracy"] for entry in entries]))
     return tables
 
 
-def _where(result: Mapping[str, Any]) -> str:
-    return f"{result['repeat'] + 1}.{result['fold'] + 1}"
+def _where(result: CellRecord) -> str:
+    return f"{result.repeat + 1}.{result.fold + 1}"

@@ -190,12 +190,13 @@ def _tests(tests: Sequence[TestResult], points: float) -> list[str]:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [
-        "| " + " | ".join(header) + " |",
-        "|" + "---|" * len(header),
-        *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows),
-        "",
-    ]
+    top, *lines = ("| " + " | ".join(map(_cell, row)) + " |" for row in (header, *rows))
+    return [top, "|" + "---|" * len(header), *lines, ""]
+
+
+def _cell(text: str) -> str:
+    """Return a name or number as one cell: no bar, line or tag of its own."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def _df(test: TestResult) -> str:

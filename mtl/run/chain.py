@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
-import numpy as np
-
 from mtl.config import Experiment
 from mtl.errors import ConfigError
 from mtl.loading import dump_settings
 from mtl.progress import Steps
-from mtl.run.stage import Learner, imagenet_stage
-from mtl.runs import RunFolder, StageFolder, environment
-from segmentation.files import write_json, write_text
+from mtl.records import Comparison, LearnedRecord, RunRecord, write_record
+from mtl.run.stage import StageMaker, imagenet_stage
+from mtl.runs import RunFolder, StageFolder, environment, follows
+from segmentation.files import write_text
 from stages.assemble import Assembled, assemble, split_stages
-from stages.metrics import paired_difference
+from stages.metrics import Interval, paired_difference
 from stages.splits.chains import Learned
 from stages.splits.split import Split
 
@@ -57,54 +53,51 @@ def run_experiment(
     write_text(run.path / "config.yaml", dump_settings(experiment))
     first = start or imagenet_stage(experiment, run, reporter, experiment.weights)
     data, splits = prepare(experiment, run, reporter, first.learned())
+    maker = StageMaker(experiment, run, reporter)
     done: dict[str, list[StageFolder]] = {}
     for chain in experiment.chains():
         parent = first if start or chain[0] == 1 else imagenet_stage(experiment, run, reporter, "none")
         folders = [parent]
         for number in chain:
             if number in data:
-                settings = experiment.stage(number)
-                parent = Learner(experiment, run, reporter).learn(
-                    number, settings, data[number], splits[number], parent
-                )
+                parent = maker.make(number, data[number], splits[number], parent)
                 folders.append(parent)
         done[",".join(map(str, chain))] = folders
-    write_json(
-        run.path / "run.json",
-        {
-            "name": experiment.name,
-            "command": command,
-            "chains": {chain: [folder.path.name for folder in folders] for chain, folders in done.items()},
-            "start": str(start.path) if start else None,
-            "environment": environment(),
-            "comparison": _compare(list(done.items()), experiment.evaluation.resamples, experiment.seed),
-        },
+    if follows():
+        return done
+    record = RunRecord(
+        name=experiment.name,
+        command=command,
+        chains={chain: tuple(folder.path.name for folder in folders) for chain, folders in done.items()},
+        start=start.path.resolve() if start else None,
+        environment=environment(),
+        comparison=_compare(list(done.items()), experiment.evaluation.resamples, experiment.seed),
     )
+    write_record(run.path / "run.json", record)
     return done
 
 
-def _compare(chains: list[tuple[str, list[StageFolder]]], resamples: int, seed: int) -> dict[str, Any] | None:
+def _compare(chains: list[tuple[str, list[StageFolder]]], resamples: int, seed: int) -> Comparison | None:
     """Return the difference of two chains on the same test images, or None where there is nothing to compare."""
-    ends = [(chain, folders[-1], folders[-1].record()) for chain, folders in chains]
-    ends = ends[:2]
-    if len(ends) != 2 or not all(record.get("evaluation") for _, _, record in ends):
+    if len(chains) < 2:
         return None
-    tables = [folder.read_table("predictions.csv") for _, folder, _ in ends]
-    if [row["name"] for row in tables[0]] != [row["name"] for row in tables[1]]:
+    (first, second), folders = zip(*((chain, stages[-1]) for chain, stages in chains[:2]), strict=True)
+    records = [folder.record() for folder in folders]
+    if not all(isinstance(record, LearnedRecord) and record.evaluation for record in records):
         return None
-    classes = ends[0][2]["classes"]
-    labels = np.array([classes.index(row["label"]) for row in tables[0]])
-    groups = [row["group"] or row["name"] for row in tables[0]]
-    first, second = (
-        np.array([[float(row[f"p_{name}"]) for name in classes] for row in table]) for table in tables
-    )
-    differences = {
-        metric: asdict(
-            paired_difference(labels, first, second, groups, metric, resamples=resamples, seed=seed)
+    one, other = (folder.predictions() for folder in folders)
+    if one.names != other.names:
+        return None
+    labels = one.truth()
+
+    def difference(metric: str) -> Interval:
+        return paired_difference(
+            labels, one.probabilities, other.probabilities, one.groups, metric, resamples=resamples, seed=seed
         )
-        for metric in ("accuracy", "macro_f1")
-    }
-    return {"first": ends[0][0], "second": ends[1][0], **differences}
+
+    return Comparison(
+        first=first, second=second, accuracy=difference("accuracy"), macro_f1=difference("macro_f1")
+    )
 
 
 def prepare(

@@ -9,10 +9,12 @@ from typing import Any
 from mtl.config import Experiment
 from mtl.errors import RunError
 from mtl.progress import Reporter
+from mtl.records import LearnedRecord, StageRecord
 from mtl.run.chain import run_experiment
 from mtl.run.rendered import with_rendered_data
-from mtl.runs import RunFolder, StageFolder, open_run
-from segmentation.files import write_text
+from mtl.runs import RunFolder, StageFolder, follows, open_run
+from segmentation.files import finite, write_text
+from stages.metrics import Evaluation
 
 __all__ = ["Result", "execute", "find_start", "write_report"]
 
@@ -29,19 +31,23 @@ class Result:
 
     run: Path
     report: Path
-    stages: dict[str, list[dict[str, Any]]]
+    stages: dict[str, list[StageRecord]]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `json` can write."""
-        return {"run": str(self.run), "report": str(self.report), "stages": self.stages}
+        stages = {
+            chain: [finite(record.model_dump(mode="json")) for record in records]
+            for chain, records in self.stages.items()
+        }
+        return {"run": str(self.run), "report": str(self.report), "stages": stages}
 
     def to_text(self) -> str:
         """Return a few lines for a person: scores beside colour alone, and where the files are."""
         lines = []
         for chain, records in self.stages.items():
             for record in records:
-                if record.get("evaluation"):
-                    lines.append(_score_line(chain, record))
+                if isinstance(record, LearnedRecord) and record.evaluation:
+                    lines.append(_score_line(chain, record, record.evaluation))
         return "\n".join([*lines, f"Wrote {self.run}", f"Report {self.report}"])
 
 
@@ -59,12 +65,15 @@ def execute(experiment: Experiment, runs: Path, command: str, start: Path | None
         StagesError: If data, weights or training fail.
     """
     folder = RunFolder(runs / experiment.name)
-    with folder.lock(), Reporter() as reporter:
+    with folder.lock(), Reporter(quiet=follows()) as reporter:
+        folder.claim("run")
         begin = find_start(start, experiment) if start else None
         done = run_experiment(with_rendered_data(experiment, reporter), folder, command, reporter, begin)
-        reporter.step("report", 0, 1)
-        path = write_report(folder)
-        reporter.step("report", 1, 1)
+        path = folder.path / "report.html"
+        if not follows():
+            reporter.step("report", 0, 1)
+            write_report(folder)
+            reporter.step("report", 1, 1)
     return Result(
         folder.path, path, {chain: [stage.record() for stage in stages] for chain, stages in done.items()}
     )
@@ -79,13 +88,13 @@ def find_start(path: Path, experiment: Experiment) -> StageFolder:
     if (path / "stage.json").is_file():
         return StageFolder(path)
     before = [
-        stage for stage in open_run(path).finished_stages() if stage.record()["number"] < experiment.stages[0]
+        stage for stage in open_run(path).finished_stages() if stage.record().number < experiment.stages[0]
     ]
     if not before:
         raise RunError(
             f"Expected `--from` {path} to hold a finished stage before stage {experiment.stages[0]}, but it has none; do run that stage first"
         )
-    return max(before, key=lambda stage: stage.record()["number"])
+    return max(before, key=lambda stage: stage.record().number)
 
 
 def write_report(folder: RunFolder) -> Path:
@@ -102,24 +111,23 @@ def write_report(folder: RunFolder) -> Path:
     return path
 
 
-def _score_line(chain: str, record: dict[str, Any]) -> str:
-    def score(evaluation: dict[str, Any], name: str) -> str:
-        interval = evaluation["headline"][name]
-        return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+def _score_line(chain: str, record: LearnedRecord, evaluation: Evaluation) -> str:
+    def score(scores: Evaluation, name: str) -> str:
+        interval = scores.headline[name]
+        return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
-    data, evaluation = record["data"], record["evaluation"]
-    rendered = " (rendered smears, not patient data)" if data["rendered"] else ""
+    data = record.data
+    rendered = " (rendered smears, not patient data)" if data.rendered else ""
     text = (
-        f"chain {chain}, stage {record['number']}, {data['dataset']}{rendered}: accuracy {score(evaluation, 'accuracy')}, "
-        f"macro-F1 {score(evaluation, 'macro_f1')} on {evaluation['n']} images of {data['groups']['test']} groups"
+        f"chain {chain}, stage {record.number}, {data.dataset}{rendered}: accuracy {score(evaluation, 'accuracy')}, "
+        f"macro-F1 {score(evaluation, 'macro_f1')} on {evaluation.n} images of {data.groups['test']} groups"
     )
-    told = record["over_colour"]
+    told = record.over_colour
     if told:
-        lead = told["macro_f1"]
-        base = record["baselines"][told["baseline"]]
-        text += f"; colour alone ({told['baseline']}): macro-F1 {score(base, 'macro_f1')}"
-        if lead["value"] <= 0:
+        base = record.baselines[told.baseline]
+        text += f"; colour alone ({told.baseline}): macro-F1 {score(base, 'macro_f1')}"
+        if told.macro_f1.value <= 0:
             text += ". The model does not beat colour alone"
-        elif lead["low"] <= 0:
+        elif told.macro_f1.low <= 0:
             text += ". The model is not shown to beat colour alone"
     return text

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mtl.records import DataRecord
 from mtl.report.figures import INK, PALETTE, new_figure, svg
-from mtl.run.content import Prediction, StageContent
+from mtl.run.content import StageContent
 from stages.metrics import Evaluation
 
 __all__ = ["confusion", "curves", "picture", "roc"]
@@ -37,7 +36,7 @@ def curves(stage: StageContent) -> str:
         if np.isfinite(values).any():
             axis.plot(epochs, values, color=colour, label=label, marker="o", markersize=3)
     for axis, title in zip(axes, ("loss", "validation score"), strict=True):
-        axis.axvline(int(stage.record["best_epoch"]) + 1, color="#999999", linewidth=1, linestyle=":")
+        axis.axvline(stage.record.best_epoch + 1, color="#999999", linewidth=1, linestyle=":")
         axis.set_title(title, loc="left", fontsize=9)
         axis.set_xlabel("epoch (dotted: kept)")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -51,10 +50,10 @@ def roc(stage: StageContent) -> str:
     """Return one-against-rest ROC curves with micro and macro averages."""
     from sklearn.metrics import roc_curve
 
-    classes = stage.record["classes"]
-    truth = np.array([[row.label == name for name in classes] for row in stage.predictions])
-    scores = np.array([row.probabilities for row in stage.predictions])
-    assert stage.evaluation is not None  # noqa: S101 - asked for only where there are predictions
+    assert stage.predictions is not None  # noqa: S101 - asked for only where there are predictions
+    assert stage.evaluation is not None  # noqa: S101 - the same
+    classes, scores = stage.record.classes, stage.predictions.probabilities
+    truth = np.eye(len(classes), dtype=bool)[stage.predictions.truth()]
     figure, (axis,) = new_figure(1, 3.6, 3.4)
     shown = [1] if len(classes) == 2 else range(len(classes))
     grid, means = np.linspace(0, 1, 201), []
@@ -114,19 +113,23 @@ def confusion(evaluation: Evaluation) -> str:
     return svg(figure)
 
 
-def picture(prediction: Prediction, data: Mapping[str, Any]) -> str | None:
-    """Return a thumbnail as base64 JPEG, or None where the image is no longer there."""
+def picture(name: str, data: DataRecord) -> str | None:
+    """Return a thumbnail of an image as base64 JPEG, or None where it is no longer there.
+
+    Args:
+        name: Of the sample.
+        data: Where its data set lies.
+    """
     from PIL import Image
 
     from stages.data.catalogue import read_dataset
     from stages.data.images import load_rgb
     from stages.errors import StagesError
 
-    root = Path(data["root"])
-    plain = root / prediction.name.partition("#")[0]
+    plain = data.root / name.partition("#")[0]
     try:
-        if plain.suffix.lower() == ".npz" or "#" in prediction.name or not plain.is_file():
-            sample = next(one for one in read_dataset(data["dataset"], root) if one.name == prediction.name)
+        if plain.suffix.lower() == ".npz" or "#" in name or not plain.is_file():
+            sample = next(one for one in read_dataset(data.dataset, data.root) if one.name == name)
             image = Image.fromarray(load_rgb(sample))
         else:
             image = Image.open(plain).convert("RGB")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from mtl.report.page import render_page
-from mtl.run.content import Prediction, RunContent, StageContent
+from mtl.run.content import RunContent, StageContent
 from stages.metrics import Interval
+from stages.settings import SegmentSettings
 
 __all__ = ["headline", "render_html"]
 
@@ -40,7 +39,9 @@ def render_html(content: RunContent) -> str:
             "curves": Markup(figures.curves(stage)),  # noqa: S704 - our own SVG
             "roc": Markup(figures.roc(stage)) if stage.evaluation else None,  # noqa: S704
             "confusion": Markup(figures.confusion(stage.evaluation)) if stage.evaluation else None,  # noqa: S704
-            "mistakes": [(row, figures.picture(row, stage.record["data"])) for row in _mistakes(stage)],
+            "mistakes": [
+                (one, figures.picture(one.name, stage.record.data)) for one in stage.mistakes[:_MISTAKES]
+            ],
             "policy": _policy(stage),
             "against_colour": _against_colour(stage),
             "caution": _caution(stage),
@@ -66,8 +67,8 @@ def headline(content: RunContent) -> str:
     stage = stages[-1] if stages else None
     if stage is None or stage.evaluation is None:
         return f"The chain {chain} was run; nothing was tested."
-    data, evaluation = stage.record["data"], stage.evaluation
-    kind = "rendered smears, not patient data" if stage.rendered else str(data["dataset"])
+    evaluation = stage.evaluation
+    kind = "rendered smears, not patient data" if stage.rendered else stage.record.data.dataset
     groups = "" if evaluation.groups == evaluation.n else f" of {evaluation.groups} groups"
     text = (
         f"On {evaluation.n} held-out images{groups} ({kind}) the chain {chain} reaches macro F1 "
@@ -78,9 +79,10 @@ def headline(content: RunContent) -> str:
 
 
 def _against_colour(stage: StageContent) -> str | None:
-    if stage.over_colour is None:
+    told = stage.record.over_colour
+    if told is None:
         return None
-    baseline, lead = stage.over_colour
+    baseline, lead = told.baseline, told.macro_f1
     text = f"over colour alone ({baseline}) it gains {_points(lead)} of macro F1"
     if lead.low > 0:
         return f"{text[0].upper()}{text[1:]}."
@@ -90,16 +92,14 @@ def _against_colour(stage: StageContent) -> str | None:
 
 
 def _comparison(content: RunContent) -> str | None:
-    told = content.comparison
-    if not told:
+    told = content.record.comparison
+    if told is None:
         return None
-    change = Interval(
-        **{key: math.nan if value is None else value for key, value in told["macro_f1"].items()}
-    )
-    pair = f"{told['first']} against {told['second']} on the same images: {_points(change)} of macro F1."
+    change = told.macro_f1
+    pair = f"{told.first} against {told.second} on the same images: {_points(change)} of macro F1."
     if not (change.low > 0 or change.high < 0):
         return f"{pair} This one split and seed show no difference; repeats decide."
-    better = told["first"] if change.value > 0 else told["second"]
+    better = told.first if change.value > 0 else told.second
     return f"{pair} On these images {better} is ahead; one split and seed are no proof, repeats decide."
 
 
@@ -113,16 +113,11 @@ def _caution(stage: StageContent) -> str | None:
     )
 
 
-def _mistakes(stage: StageContent) -> Sequence[Prediction]:
-    wrong = [row for row in stage.predictions if row.predicted != row.label]
-    return sorted(wrong, key=lambda row: -row.confidence)[:_MISTAKES]
-
-
 def _name(content: RunContent, stage: StageContent) -> str:
     chains = [
         chain
         for chain, stages in content.chains.items()
-        if any(one.record["key"] == stage.record["key"] for one in stages)
+        if any(one.record.key == stage.record.key for one in stages)
     ]
     return f"Stage {stage.number}: {stage.title}" + (
         f", chain {' and '.join(chains)}" if len(content.chains) > 1 else ""
@@ -130,42 +125,44 @@ def _name(content: RunContent, stage: StageContent) -> str:
 
 
 def _policy(stage: StageContent) -> str:
-    train, head = stage.record["train"], stage.record["head"]
-    hidden = " + ".join(str(width) for width in head["hidden"])
+    settings = stage.record.settings
+    train, head = settings.train, settings.head
+    hidden = " + ".join(map(str, head.hidden))
     layers = (
-        f"dense {hidden} with dropout {head['dropout']:g}, then one dense layer"
-        if hidden
-        else "one dense layer"
+        f"dense {hidden} with dropout {head.dropout:g}, then one dense layer" if hidden else "one dense layer"
     )
-    loss = "binary cross entropy" if head["activation"] == "sigmoid" else "cross entropy"
-    first = f"the head alone for {train['head_epochs']} epochs, then " if train["head_epochs"] else ""
+    loss = "binary cross entropy" if head.activation == "sigmoid" else "cross entropy"
+    first = f"the head alone for {train.head_epochs} epochs, then " if train.head_epochs else ""
     policy = {"full": "all layers", "frozen": "the head alone", "gradual": "layers unfrozen one by one",
-              "layer_decay": "all layers, slower towards the input"}[train["policy"]]  # fmt: skip
+              "layer_decay": "all layers, slower towards the input"}[train.policy]  # fmt: skip
     return (
-        f"{head['pool']} pooling, {layers}, {head['activation']} with {loss}; {first}{policy}; {train['optimizer']} at "
-        f"{train['learning_rate']:g}, {train['schedule']}, batch {train['batch_size']}, {train['epochs']} epochs, "
-        f"{stage.record['image_size']} px{_segmented(stage)}"
+        f"{head.pool} pooling, {layers}, {head.activation} with {loss}; {first}{policy}; {train.optimizer} at "
+        f"{train.learning_rate:g}, {train.schedule}, batch {train.batch_size}, {train.epochs} epochs, "
+        f"{settings.image_size} px{_segmented(settings.segment)}{_predicted(stage)}"
     )
 
 
-def _segmented(stage: StageContent) -> str:
-    told = stage.record.get("segment") or {"method": "none"}
-    if told["method"] == "none":
+def _predicted(stage: StageContent) -> str:
+    return f"; predicted on {stage.record.device} in {stage.record.precision}" if stage.record.device else ""
+
+
+def _segmented(segment: SegmentSettings) -> str:
+    if segment.method == "none":
         return ""
-    what = "the background blacked out" if told["use"] == "black" else "the image cut to its white cells"
-    return f"; white cells found first by {told['method'].replace('_', ' ')}, {what}"
+    what = "the background blacked out" if segment.use == "black" else "the image cut to its white cells"
+    return f"; white cells found first by {segment.method.replace('_', ' ')}, {what}"
 
 
 def _dataset(stage: StageContent) -> dict[str, Any]:
     from stages.data.catalogue import find_dataset
 
-    dataset = find_dataset(stage.record["data"]["dataset"])
+    dataset = find_dataset(stage.record.data.dataset)
     return {
         "title": dataset.title,
         "licence": "rendered by mtl" if stage.rendered else dataset.licence,
         "citation": "" if stage.rendered else dataset.citation,
         "group_rule": dataset.group_rule,
-        "folder": Path(stage.record["data"]["root"]).name,
+        "folder": stage.record.data.root.name,
     }
 
 

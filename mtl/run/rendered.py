@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from mtl.config import STAGE_FIELDS, Experiment
 from mtl.errors import ConfigError
 from mtl.progress import Steps
@@ -11,7 +13,10 @@ __all__ = ["with_rendered_data"]
 _TREES = {"all-idb1": "all_idb1", "all-idb2": "all_idb2"}
 
 
-def with_rendered_data(experiment: Experiment, reporter: Steps) -> Experiment:
+E = TypeVar("E", bound=Experiment)
+
+
+def with_rendered_data(experiment: E, reporter: Steps) -> E:
     """Return the experiment with a folder for every stage that learns; render smears where none was named.
 
     Raises:

@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from mtl.config import Experiment
 from mtl.progress import Steps
 from mtl.run.chain import prepare
-from mtl.run.stage import Learner, feature_bank, imagenet_stage, network_after
+from mtl.run.stage import StageMaker, imagenet_stage
 from mtl.runs import RunFolder
+from mtl.tune.worker import Report
 from stages.assemble import Assembled, make_split, make_task
-from stages.learners.network.batches import task_part
-from stages.learners.network.training import predict, train_stage
 from stages.metrics import evaluate
+from stages.preprocess import Preprocess
 from stages.splits.chains import Learned, split_chain, tie_stages
 from stages.splits.split import Part, Split, check_split
 
-__all__ = ["METRICS", "Inner", "inner_splits", "run_trial"]
-
-METRICS: Mapping[str, Literal["maximize", "minimize"]] = {
-    "macro_f1": "maximize",
-    "accuracy": "maximize",
-    "balanced_accuracy": "maximize",
-    "macro_auroc": "maximize",
-    "ece": "minimize",
-    "milliseconds": "minimize",
-}
-"""What can be tuned for: scores of the inner validation part, and inference time an image."""
-
-Report = Callable[[int, float], None]
+__all__ = ["Inner", "inner_splits", "run_trial"]
 
 _SEEN = {"accuracy": "validation_accuracy"} | dict.fromkeys(
     ("macro_f1", "balanced_accuracy", "macro_auroc"), "validation_macro_f1"
@@ -115,7 +103,7 @@ def run_trial(
         inner: Data and inner folds.
         run: Of the study; stages before the last are kept there and reused where nothing in them changed.
         number: Of the trial.
-        metrics: What is returned, of `METRICS`.
+        metrics: What is returned, of `mtl.tune.plan.METRICS`.
         report: Called with (step, score) after every validation; may raise to prune.
         steps: Told about progress.
 
@@ -147,18 +135,15 @@ def _run_fold(
 ) -> tuple[dict[str, float], float]:
     *before, last = experiment.stages
     parent = imagenet_stage(experiment, run, steps, experiment.weights)
-    learner = Learner(experiment, run, steps)
+    maker = StageMaker(experiment, run, steps)
     begun = time.perf_counter()
     for stage in before:
         if stage in inner.data:
-            parent = learner.learn(
-                stage, experiment.stage(stage), inner.data[stage], inner.folds[fold][stage], parent
-            )
+            parent = maker.make(stage, inner.data[stage], inner.folds[fold][stage], parent)
     learned = time.perf_counter() - begun
     settings, data, split = experiment.stage(last), inner.data[last], inner.folds[fold][last]
     # Here the inner test part is what validates: it picks the epoch and scores the trial.
-    task = make_task(data, replace(split, validation=split.test, test=()), settings)
-    network, _ = network_after(parent, settings, task.classes, experiment)
+    task = make_task(data, replace(split, validation=split.test, test=()), Preprocess(settings.preprocess))
     history: list[float] = []
 
     def watch(epoch: int, scores: Mapping[str, float]) -> None:
@@ -167,17 +152,17 @@ def _run_fold(
         history.append(scores[_SEEN[metrics[0]]])
         report(fold * settings.train.epochs + epoch, max(history))
 
-    trained = train_stage(
-        network, task, settings, folder, experiment.seed, experiment.hardware,
-        lambda done, total, text: steps.step(f"stage {last}", done, total, text),
-        feature_bank(parent.record(), settings, data), watch,
-    )  # fmt: skip
-    for name in ("last.ckpt", "weights.safetensors"):
-        (folder / name).unlink(missing_ok=True)
-    started = time.perf_counter()
-    votes = predict(trained.network, task_part(task, "validation"))
-    seconds = time.perf_counter() - started
+    def told(done: int, total: int, text: str) -> None:
+        steps.step(f"stage {last}", done, total, text)
+
+    model, fitting = maker.learner(last, data, parent, told, watch).fit(task, folder)
+    for file in folder.iterdir():
+        file.unlink()
     rows = task.rows["validation"]
+    model.prepared_probabilities(task.images[rows[:1]])  # what is chosen once is not inference time
+    started = time.perf_counter()
+    votes = model.prepared_probabilities(task.images[rows])
+    seconds = time.perf_counter() - started
     headline = evaluate(task.labels[rows], votes, None, task.classes, resamples=1).headline
     scores = {name: headline[name].value for name in metrics if name in headline}
-    return scores | {"milliseconds": 1000 * seconds / len(rows)}, learned + trained.seconds + seconds
+    return scores | {"milliseconds": 1000 * seconds / len(rows)}, learned + fitting.seconds + seconds

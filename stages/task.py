@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stages.preprocess import Preprocess
+
 __all__ = ["Task"]
 
 
@@ -19,9 +21,11 @@ class Task:
         labels: Class index of every image, (N,).
         rows: Which images belong to `train`, `validation` and `test`.
         classes: Their names, by index.
+        preprocess: What the images went through; the model that learns from them carries it on.
     """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     rows: dict[str, npt.NDArray[np.int64]]
     classes: tuple[str, ...]
+    preprocess: Preprocess

@@ -1,0 +1,255 @@
+"""What stands in `stage.json`, `run.json` and `cell.json`: typed, frozen, checked when read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+
+from mtl.errors import RunError
+from segmentation.files import read_json, write_json
+from stages.learners.network.weights import WeightRecord
+from stages.metrics import Evaluation, Interval
+from stages.settings import StageSettings
+
+__all__ = [
+    "CellRecord",
+    "ChainScores",
+    "Comparison",
+    "DataRecord",
+    "LearnedRecord",
+    "OverColour",
+    "Record",
+    "RunRecord",
+    "StageRecord",
+    "read_record",
+    "read_stage",
+    "write_record",
+]
+
+
+def _interval(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return Interval(**{key: math.nan if entry is None else entry for key, entry in value.items()})
+    return value
+
+
+def _number(value: Any) -> Any:
+    return math.nan if value is None else value
+
+
+def _evaluation(value: Any) -> Any:
+    return Evaluation.from_json(value) if isinstance(value, Mapping) else value
+
+
+Reach = Annotated[Interval, BeforeValidator(_interval)]
+"""An interval; a bound that is not defined is null in the file and NaN here."""
+Number = Annotated[float, BeforeValidator(_number)]
+Scored = Annotated[Evaluation, BeforeValidator(_evaluation), PlainSerializer(lambda scores: scores.to_json())]
+
+
+class Record(BaseModel):
+    """Base of all records."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OverColour(Record):
+    """The better colour-only baseline, and the model's macro F1 minus its own on the same images."""
+
+    baseline: str
+    macro_f1: Reach
+
+
+class DataRecord(Record):
+    """What a stage learned from.
+
+    Attributes:
+        dataset: Name in the catalogue.
+        root: Its folder.
+        rendered: Whether the images are rendered smears.
+        fingerprint: Hash of names, labels, groups and file contents.
+        counts: Images by part and class.
+        groups: Patients, slides or fields by part.
+        unit: What the groups are.
+        split: How the parts were made.
+        notes: Plain sentences for the report.
+    """
+
+    dataset: str
+    root: Path
+    rendered: bool
+    fingerprint: str
+    counts: dict[str, dict[str, int]]
+    groups: dict[str, int]
+    unit: str
+    split: str
+    notes: tuple[str, ...]
+
+
+class StageRecord(Record):
+    """`stage.json` of stage 1, and what every stage has.
+
+    Attributes:
+        number: 1, 2 or 3.
+        name: Such as `single_cell`.
+        key: Hash of everything that decides the weights.
+        weights: Where the backbone came from.
+        lineage: Numbers of the stages that its weights went through.
+        seconds: That it took.
+    """
+
+    number: int
+    name: str
+    key: str
+    weights: WeightRecord
+    lineage: tuple[int, ...] = (1,)
+    seconds: float
+
+
+class LearnedRecord(StageRecord):
+    """`stage.json` of a stage that learned.
+
+    Attributes:
+        parent: Key of the stage before.
+        classes: In the order of the probabilities.
+        settings: Of the stage.
+        data: What it learned from.
+        best_epoch: Whose weights were kept, from 0.
+        parameters: Of the network.
+        device: Where it predicted.
+        precision: In which it predicted, `32-true` or `bf16-mixed`.
+        evaluation: Scores on the test part, if there is one.
+        baselines: The colour-only baselines on the same images.
+        over_colour: The model's lead over the better baseline.
+    """
+
+    parent: str
+    classes: tuple[str, ...]
+    settings: StageSettings
+    data: DataRecord
+    best_epoch: int
+    parameters: int
+    device: str
+    precision: str
+    evaluation: Scored | None
+    baselines: dict[str, Scored]
+    over_colour: OverColour | None
+
+
+class Comparison(Record):
+    """Difference of two chains' last stages on the same test images: first minus second."""
+
+    first: str
+    second: str
+    accuracy: Reach
+    macro_f1: Reach
+
+
+class RunRecord(Record):
+    """`run.json`.
+
+    Attributes:
+        name: Of the run.
+        command: As typed.
+        chains: Folder names of the stages, by chain.
+        start: The stage folder that `--from` named.
+        environment: Versions, processor, date.
+        comparison: Of the first two chains, where both were tested on the same images.
+    """
+
+    name: str
+    command: str
+    chains: dict[str, tuple[str, ...]]
+    start: Path | None
+    environment: dict[str, str]
+    comparison: Comparison | None
+
+
+class ChainScores(Record):
+    """What one chain reached in one cell of a benchmark.
+
+    Attributes:
+        stage: Folder name of its last stage.
+        seconds: Of all its stages.
+        scores: By metric.
+        detection: Accuracy of telling the healthy class from all others; None without one.
+        colour: Scores of colour alone; empty where it was not asked.
+    """
+
+    stage: str
+    seconds: float
+    scores: dict[str, Number]
+    detection: float | None
+    colour: dict[str, Number]
+
+
+class CellRecord(Record):
+    """`cell.json`: all chains on one split.
+
+    Attributes:
+        key: Hash of everything that decides the result.
+        repeat: From 0.
+        fold: From 0.
+        backbone: timm name.
+        seed: Of splits and training.
+        trained: Images that trained the last stage.
+        tested: Images that it was tested on.
+        chains: Scores by chain.
+    """
+
+    key: str
+    repeat: int
+    fold: int
+    backbone: str
+    seed: int
+    trained: int
+    tested: int
+    chains: dict[str, ChainScores]
+
+
+R = TypeVar("R", bound=Record)
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record as JSON, NaN as null.
+
+    Raises:
+        WriteError: If it cannot be written.
+    """
+    write_json(path, record.model_dump(mode="json"))
+
+
+def read_record(path: Path, kind: type[R]) -> R:
+    """Read a record.
+
+    Raises:
+        ReadError: If the file is missing or damaged.
+        RunError: If it is of another version.
+    """
+    return _validated(path, read_json(path), kind)
+
+
+def read_stage(path: Path) -> StageRecord:
+    """Read `stage.json`: a `LearnedRecord` where the stage learned.
+
+    Raises:
+        ReadError: If the file is missing or damaged.
+        RunError: If it is of another version.
+    """
+    value = read_json(path)
+    learned = isinstance(value, dict) and "data" in value
+    return _validated(path, value, LearnedRecord if learned else StageRecord)
+
+
+def _validated(path: Path, value: Any, kind: type[R]) -> R:
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise RunError(
+            f"Expected {path} to be written by this version of mtl, but `{where}` is not; do delete it to have it made again"
+        ) from error

@@ -1,0 +1,53 @@
+"""A trained model from a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mtl.errors import RunError
+from mtl.records import LearnedRecord, RunRecord, read_record
+from mtl.runs import StageFolder, open_run
+from stages.learners.model import MODEL_FILE, Model, load_model
+
+__all__ = ["load"]
+
+
+def load(path: Path | str, chain: str | None = None, stage: int | None = None) -> Model:
+    """Read a trained model.
+
+    Args:
+        path: Run folder, or the folder of one of its stages.
+        chain: Of a run's chains, such as `"1,3"`; the first if None.
+        stage: Number of the stage; the last of the chain if None.
+
+    Raises:
+        RunError: If the run is not finished, or has no such chain or stage.
+        ModelError: If the model is damaged.
+    """
+    folder = Path(path)
+    if (folder / MODEL_FILE).is_file():
+        return load_model(folder)
+    run = open_run(folder)
+    if not (folder / "run.json").is_file():
+        raise RunError(
+            f"Expected {folder} to be a finished run, but it has no run.json; do start `mtl run` again to finish it"
+        )
+    record = read_record(folder / "run.json", RunRecord)
+    chosen = chain or next(iter(record.chains))
+    if chosen not in record.chains:
+        raise RunError(
+            f"Expected `chain` to be one of {' and '.join(record.chains)} of {folder}, but got {chosen!r}; do choose one"
+        )
+    places = [run.stages / name for name in record.chains[chosen] if (run.stages / name).is_dir()]
+    learned = {
+        told.number: place
+        for place in places
+        if isinstance(told := StageFolder(place).record(), LearnedRecord)
+    }
+    number = stage if stage is not None else max(learned, default=0)
+    if number not in learned:
+        known = ", ".join(map(str, learned)) or "none"
+        raise RunError(
+            f"Expected `stage` to be one that learned in chain {chosen} of {folder} ({known}), but got {number}; do choose one"
+        )
+    return load_model(learned[number])

@@ -1,0 +1,183 @@
+"""A network as a model, and what trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from segmentation.engine import Progress
+from segmentation.files import write_tensors
+from segmentation.settings import Hardware
+from segmentation.tiles import flipped
+from stages.errors import ModelError
+from stages.learners.model import Fitting, Floats, Image, Model
+from stages.learners.network.backbones import create_backbone, load_state, match_state
+from stages.learners.network.inference import Inference, choose_inference
+from stages.learners.network.network import Network
+from stages.learners.network.training import Watch, train_stage
+from stages.learners.network.weights import WeightRecord
+from stages.preprocess import Preprocess
+from stages.settings import HeadSettings, StageSettings
+from stages.task import Task
+
+__all__ = ["WEIGHTS_FILE", "NetworkLearner", "NetworkModel"]
+
+WEIGHTS_FILE = "weights.safetensors"
+_AT_ONCE = {"cpu": 16}
+"""Images in a batch where not 64: on a processor larger ones no longer fit its caches (lite0 at 224 px: 12 against 18 ms an image)."""
+
+
+class NetworkModel(Model):
+    """A backbone with a head.
+
+    Args:
+        network: On the device that it shall predict on.
+        weights: Where its backbone came from.
+        head: What sits on it.
+        preprocess: What every image goes through.
+        flips: Average over the image and its horizontal, vertical and double flip.
+    """
+
+    kind = "network"
+
+    def __init__(
+        self,
+        network: Network,
+        weights: WeightRecord,
+        head: HeadSettings,
+        preprocess: Preprocess,
+        flips: bool = False,
+    ) -> None:
+        super().__init__(network.classes, preprocess)
+        self.network = network.eval()
+        self.weights = weights
+        self.head = head
+        self.flips = flips
+        self._inference: Inference | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    @property
+    def inference(self) -> Inference:
+        """How it predicts: device and precision, chosen when first asked."""
+        if self._inference is None:
+            size = self.preprocess.settings.image_size
+            self._inference = choose_inference(self.network, size, self.weights.backbone)
+        return self._inference
+
+    @torch.inference_mode()
+    def prepared_probabilities(self, images: Image) -> Floats:
+        """Return probabilities (N, K) of prepared images (N, S, S, 3) uint8, each row summing to 1."""
+        rows = []
+        for pixels in self._batches(images):
+            votes = []
+            for _, view in flipped(pixels, self.flips):
+                with self.inference.autocast():
+                    logits = self.network(view)
+                votes.append(self.network.probabilities(logits.double()))
+            rows.append(torch.stack(votes).mean(dim=0).cpu())
+        return torch.cat(rows).numpy() if rows else np.empty((0, len(self.classes)))
+
+    @torch.inference_mode()
+    def prepared_embeddings(self, images: Image) -> Floats:
+        """Return pooled features (N, F) of prepared images (N, S, S, 3) uint8."""
+        rows = []
+        for pixels in self._batches(images):
+            with self.inference.autocast():
+                rows.append(self.network.features(pixels).double().cpu())
+        return torch.cat(rows).numpy() if rows else np.empty((0, self.network.width))
+
+    def _batches(self, images: Image) -> Iterator[torch.Tensor]:
+        size = _AT_ONCE.get(self.device.type, 64)
+        for start in range(0, len(images), size):
+            batch = torch.from_numpy(np.array(images[start : start + size]))
+            yield batch.permute(0, 3, 1, 2).to(self.device).float() / 255
+
+    def _state(self) -> dict[str, Any]:
+        weights = self.weights.model_dump(mode="json")
+        return {"weights": weights, "head": self.head.model_dump(mode="json"), "flips": self.flips}
+
+    def _save_weights(self, folder: Path) -> None:
+        write_tensors(
+            folder / WEIGHTS_FILE, {key: value.cpu() for key, value in self.network.state_dict().items()}
+        )
+
+    @classmethod
+    def _load(
+        cls, folder: Path, classes: tuple[str, ...], preprocess: Preprocess, state: Mapping[str, Any]
+    ) -> Self:
+        weights, head = (
+            WeightRecord.model_validate(state["weights"]),
+            HeadSettings.model_validate(state["head"]),
+        )
+        backbone, _ = create_backbone(weights.backbone, "none", head.pool)
+        network = Network(backbone, weights, head, classes)
+        try:
+            network.load_state_dict(load_state(folder / WEIGHTS_FILE))
+        except RuntimeError as error:
+            raise ModelError(
+                f"Expected {folder / WEIGHTS_FILE} to fit {weights.backbone} and its head, but it does not; do train it again"
+            ) from error
+        return cls(network, weights, head, preprocess, bool(state["flips"]))
+
+
+@dataclass(frozen=True)
+class NetworkLearner:
+    """Trains a network from the backbone of the stage before.
+
+    Attributes:
+        settings: Of the stage.
+        weights: Where the backbone came from.
+        start: Weight file of the stage before.
+        seed: All randomness follows from it.
+        hardware: What to train on.
+        flips: Whether the model averages over mirror images.
+        progress: Told about every step.
+        bank: File for the features of all images under the starting weights, which other runs may share; none if None.
+        watch: Looks at every validation, and may stop the training by raising.
+    """
+
+    settings: StageSettings
+    weights: WeightRecord
+    start: Path
+    seed: int
+    hardware: Hardware = field(default_factory=Hardware)
+    flips: bool = False
+    progress: Progress | None = None
+    bank: Path | None = None
+    watch: Watch | None = None
+
+    def fit(self, task: Task, folder: Path) -> tuple[NetworkModel, Fitting]:
+        """Train on a task, from where a stopped call left off; see `stages.learners.model.Learner`.
+
+        Raises:
+            ModelError: If the starting weights do not fit, or the hardware asked for is not there.
+            TrainingError: If the loss is no longer finite.
+        """
+        torch.manual_seed(self.seed)
+        backbone, _ = create_backbone(self.weights.backbone, "none", self.settings.head.pool)
+        match_state(backbone, load_state(self.start), self.start.parent.name)
+        network = Network(backbone, self.weights, self.settings.head, task.classes)
+        trained = train_stage(
+            network,
+            task,
+            self.settings,
+            folder,
+            self.seed,
+            self.hardware,
+            self.progress,
+            self.bank,
+            self.watch,
+        )
+        model = NetworkModel(trained.network, self.weights, self.settings.head, task.preprocess, self.flips)
+        model.save(folder)
+        history = tuple(trained.history)
+        return model, Fitting(history, trained.best_epoch, trained.seconds, trained.parameters)
