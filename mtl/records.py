@@ -32,9 +32,12 @@ __all__ = [
 
 
 def _interval(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if not isinstance(value, Mapping):
+        return value
+    try:
         return Interval(**{key: math.nan if entry is None else entry for key, entry in value.items()})
-    return value
+    except TypeError as error:
+        raise ValueError("another version's interval") from error
 
 
 def _number(value: Any) -> Any:
@@ -42,7 +45,12 @@ def _number(value: Any) -> Any:
 
 
 def _evaluation(value: Any) -> Any:
-    return Evaluation.from_json(value) if isinstance(value, Mapping) else value
+    if not isinstance(value, Mapping):
+        return value
+    try:
+        return Evaluation.from_json(value)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError("another version's scores") from error
 
 
 Reach = Annotated[Interval, BeforeValidator(_interval)]

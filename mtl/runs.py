@@ -149,29 +149,38 @@ class StageFolder:
         return Learned(read_json(path) if path.is_file() else {})
 
     def history(self) -> tuple[dict[str, float], ...]:
-        """Return scores by epoch, as `history.csv` holds them; what was not measured is absent."""
-        rows = self._rows("history.csv")
-        return tuple({key: float(value) for key, value in row.items() if value} for row in rows)
+        """Return scores by epoch, as `history.csv` holds them; what was not measured is absent.
+
+        Raises:
+            RunError: If the table is missing or damaged.
+        """
+        with self._table("history.csv") as rows:
+            return tuple({key: float(value) for key, value in row.items() if value} for row in rows)
 
     def predictions(self) -> Predictions:
-        """Return what was said of the test images, as `predictions.csv` holds it."""
-        rows = self._rows("predictions.csv")
-        columns = [name for name in rows[0] if name.startswith("p_")] if rows else []
-        return Predictions(
-            classes=tuple(name.removeprefix("p_") for name in columns),
-            names=tuple(row["name"] for row in rows),
-            labels=tuple(row["label"] for row in rows),
-            groups=tuple(row["group"] or row["name"] for row in rows),
-            predicted=tuple(row["predicted"] for row in rows),
-            probabilities=np.array([[float(row[column]) for column in columns] for row in rows]),
-        )
+        """Return what was said of the test images, as `predictions.csv` holds it.
 
-    def _rows(self, name: str) -> list[dict[str, str]]:
+        Raises:
+            RunError: If the table is missing or damaged.
+        """
+        with self._table("predictions.csv") as rows:
+            columns = [name for name in rows[0] if name.startswith("p_")]
+            return Predictions(
+                classes=tuple(name.removeprefix("p_") for name in columns),
+                names=tuple(row["name"] for row in rows),
+                labels=tuple(row["label"] for row in rows),
+                groups=tuple(row["group"] or row["name"] for row in rows),
+                predicted=tuple(row["predicted"] for row in rows),
+                probabilities=np.array([[float(row[column]) for column in columns] for row in rows]),
+            )
+
+    @contextmanager
+    def _table(self, name: str) -> Iterator[list[dict[str, str]]]:
         path = self.path / name
         try:
             with path.open(newline="", encoding="utf-8") as stream:
-                return list(csv.DictReader(stream))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+                yield list(csv.DictReader(stream))
+        except (OSError, ValueError, KeyError, TypeError, IndexError, csv.Error) as error:
             raise RunError(
                 f"Expected {path} to be a table of a run, but it cannot be read; do delete its folder to have it made again"
             ) from error

@@ -11,9 +11,13 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
+
+if TYPE_CHECKING:
+    from mtl.config import Experiment
 
 # Test processes run side by side, one a core; so do the commands that they start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -72,3 +76,45 @@ def realdata() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("MTL_REALDATA names no folder with real smears")
     return Path(folder)
+
+
+class Told:
+    """Stands in for the terminal: keeps every step that it is told of, and may stop a run at one.
+
+    Args:
+        stop: `NAME` of a step and how far; Ctrl-C comes there.
+    """
+
+    def __init__(self, stop: tuple[str, int] | None = None) -> None:
+        self.stop = stop
+        self.steps: list[tuple[str, int, int, str]] = []
+
+    def step(self, name: str, done: int, total: int, text: str = "") -> None:
+        """Keep what was told."""
+        self.steps.append((name, done, total, text))
+        if self.stop and name.startswith(self.stop[0]) and done == self.stop[1]:
+            raise KeyboardInterrupt
+
+    @property
+    def reused(self) -> list[str]:
+        """Names of the stages that were not trained again."""
+        return [name for name, *_, text in self.steps if text == "reused"]
+
+
+def tiny_experiment(rendered: Path, *sets: str, **values: Any) -> Experiment:
+    """An experiment of seconds: a tiny backbone without weights on tiny rendered smears."""
+    from mtl.config import load_config
+
+    small = [f"backbone={TINY_BACKBONE}", "weights=none", "name=tiny", "evaluation.resamples=100"]
+    for stage, tree in (("single_cell", "ALL-IDB2"), ("multi_cell", "ALL-IDB1")):
+        own = (f"data.root={rendered / tree}", "image_size=32", "train.epochs=2", "train.batch_size=8")
+        small += [f"{stage}.{text}" for text in own]
+    return load_config("default", values, [*small, *sets])
+
+
+@pytest.fixture(scope="session")
+def tiny_run(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the chains 1,2,3 and 1,3; it is for reading alone."""
+    from mtl.run.execute import execute
+
+    return execute(tiny_experiment(rendered), tmp_path_factory.mktemp("tiny"), "mtl run").run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,6 +190,8 @@ class StageMaker:
             self.experiment.backbone,
             self.experiment.seed,
             self.experiment.hardware.precision,
+            self.experiment.evaluation.flips,
+            Preprocess(settings.preprocess).identity,
             torch.__version__,
         )
 
@@ -299,7 +301,7 @@ def _feature_bank(origin: StageRecord, settings: StageSettings, data: Assembled)
     # Only what stage 1 holds is the same in many runs; another stage's weights are its own.
     if isinstance(origin, LearnedRecord):
         return None
-    what: Mapping[str, Any] = settings.preprocess.model_dump(mode="json")
+    what = [settings.preprocess.model_dump(mode="json"), Preprocess(settings.preprocess).identity]
     key = stage_key(
         origin.key, origin.weights.model_dump(mode="json"), data.fingerprint, what, settings.head.pool, torch.__version__
     )  # fmt: skip

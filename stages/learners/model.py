@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from segmentation.errors import ReadError
 from segmentation.files import read_json, write_json
@@ -114,6 +115,7 @@ class Model(ABC):
             (N, K) float64, each row summing to 1.
 
         Raises:
+            ModelError: If an array is no such image.
             SegmentationError: If an image cannot be segmented.
         """
         rows = [self.prepared_probabilities(batch) for batch in self._prepared(images)]
@@ -125,8 +127,11 @@ class Model(ABC):
         Returns:
             (N, F) float64.
         """
-        rows = [self.prepared_embeddings(batch) for batch in self._prepared(images)]
-        return np.concatenate(rows) if rows else np.empty((0, 0))
+        size = self.preprocess.settings.image_size
+        nothing = self.prepared_embeddings(np.empty((0, size, size, 3), np.uint8))
+        return np.concatenate(
+            [nothing, *(self.prepared_embeddings(batch) for batch in self._prepared(images))]
+        )
 
     def predict(self, image: Image | Path | str) -> Prediction:
         """Return what the model says of one image: an array (H, W, 3) uint8 RGB, or a file.
@@ -136,10 +141,6 @@ class Model(ABC):
             ModelError: If the array is no such image.
         """
         pixels = decode_rgb(Path(image)) if isinstance(image, (str, Path)) else image
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
-            raise ModelError(
-                f"Expected `image` to be a file or (H, W, 3) uint8 RGB, but got {pixels.shape} {pixels.dtype}; do convert it first"
-            )
         (row,) = self.probabilities([pixels])
         scores = dict(zip(self.classes, map(float, row), strict=True))
         return Prediction(max(scores, key=lambda name: scores[name]), scores)
@@ -157,8 +158,20 @@ class Model(ABC):
 
     def _prepared(self, images: Iterable[Image]) -> Iterator[Image]:
         rest = iter(images)
-        while batch := [self.preprocess(image) for image in islice(rest, _AT_ONCE)]:
+        while batch := [self.preprocess(_checked(image)) for image in islice(rest, _AT_ONCE)]:
             yield np.stack(batch)
+
+
+def _checked(image: Image) -> Image:
+    if not isinstance(image, np.ndarray):
+        got = type(image).__name__
+    elif image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
+        return image
+    else:
+        got = f"{image.shape} {image.dtype}"
+    raise ModelError(
+        f"Expected `image` to be a file or (H, W, 3) uint8 RGB, but got {got}; do convert it first"
+    )
 
 
 class Learner(Protocol):
@@ -199,13 +212,20 @@ def load_model(folder: Path) -> Model:
         preprocess = Preprocess(PreprocessSettings.model_validate(settings))
         module, _, name = _KINDS[kind].rpartition(".")
     except (ReadError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"Expected {path} to be a model, but it cannot be read ({type(error).__name__}); do train it again"
-        ) from error
+        raise _unreadable(path, error) from error
     if preprocess.identity != identity:
         raise ModelError(
             f"Expected {folder} to be segmented by the network of this version, but it was trained behind another one; "
             "do train it again, or install the version that trained it"
         )
-    model: Model = getattr(importlib.import_module(module), name)._load(folder, classes, preprocess, told)
+    try:
+        model: Model = getattr(importlib.import_module(module), name)._load(folder, classes, preprocess, told)
+    except (ValidationError, KeyError, TypeError) as error:
+        raise _unreadable(path, error) from error
     return model
+
+
+def _unreadable(path: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"Expected {path} to be a model, but it cannot be read ({type(error).__name__}); do train it again"
+    )

@@ -14,7 +14,8 @@ from PIL import Image
 
 from stages.assemble import Assembled, assemble, make_task, split_stages
 from stages.errors import DataError
-from stages.settings import DataSettings, SplitSettings, StageSettings
+from stages.preprocess import Preprocess
+from stages.settings import DataSettings, PreprocessSettings, SplitSettings
 from stages.splits.split import Split, group_of
 
 
@@ -171,8 +172,7 @@ def test_what_is_copied_is_told(copies: Path) -> None:
 def test_a_task_hands_out_the_pictures_of_its_parts(copies: Path, tmp_path: Path) -> None:
     stage = read(copies)
     chosen = split_stages({3: stage}, {3: split(method="block", test=0.3)}, 0, tmp_path)[1][3]
-    settings = StageSettings(data=DataSettings(dataset="folder"), image_size=64)
-    task = make_task(stage, chosen, settings)
+    task = make_task(stage, chosen, Preprocess(PreprocessSettings(image_size=64)))
     for part in ("train", "validation", "test"):
         rows = task.rows[part]
         assert {stage.samples[row].name for row in rows} == set(getattr(chosen, part))

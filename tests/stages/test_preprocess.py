@@ -1,4 +1,4 @@
-"""Segmentation before learning: masks are made once, and change the pictures as asked."""
+"""What an image goes through: masks are made once, change the pictures as asked, and alike for a store and for one image."""
 
 from __future__ import annotations
 
@@ -8,62 +8,94 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-import stages.preprocess as segmented
-from stages.assemble import assemble, make_task
+from segmentation.errors import ParameterError
+from stages.assemble import Assembled, assemble, make_task
 from stages.data.images import load_rgb
-from stages.preprocess import apply_mask, preparation
-from stages.settings import DataSettings, SegmentSettings, StageSettings
+from stages.data.sample import Sample
+from stages.errors import DataError
+from stages.preprocess import Preprocess, apply_mask
+from stages.settings import DataSettings, PreprocessSettings
 from stages.splits.methods import holdout
 
 
-def chosen(method: str, use: str = "black") -> SegmentSettings:
-    return SegmentSettings.model_validate({"method": method, "use": use})
+def prepare(method: str = "none", use: str = "black", **more: object) -> Preprocess:
+    values = {"segment": {"method": method, "use": use}, "image_size": 32, **more}
+    return Preprocess(PreprocessSettings.model_validate(values))
+
+
+def crops(rendered: Path, limit: int | None = None) -> Assembled:
+    chosen = DataSettings(dataset="all-idb2", root=rendered / "ALL-IDB2", limit=limit)
+    return assemble(chosen, near_duplicates=False)
 
 
 @pytest.mark.parametrize("method", ["residual_unet", "threshold", "hsv", "rgb", "otsu"])
-def test_every_method_finds_the_blast_of_a_rendered_crop(
-    rendered: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    data = assemble(
-        DataSettings(dataset="all-idb2", root=rendered / "ALL-IDB2", limit=2), near_duplicates=False
-    )
-    prepare = preparation(data.samples, f"{data.fingerprint}{method}", chosen(method))
-    assert prepare is not None
-    for sample in data.samples:
+def test_every_method_finds_the_blast_of_a_rendered_crop(rendered: Path, method: str) -> None:
+    for sample in crops(rendered, limit=2).samples:
         image = load_rgb(sample)
-        black = prepare.function(sample, image)
-        assert black.shape == image.shape
-        kept = black.any(axis=2)
-        np.testing.assert_array_equal(black[kept], image[kept])
+        side = min(image.shape[:2])
+        black = prepare(method, fit="crop", image_size=side)(image)
+        assert black.shape == (side, side, 3)
         if method == "hsv":
             continue  # a fixed interval is right for its own stain alone
+        kept = black.any(axis=2)
         assert 0.01 < kept.mean() < 0.9
-        middle = (
-            slice(image.shape[0] // 3, -image.shape[0] // 3),
-            slice(image.shape[1] // 3, -image.shape[1] // 3),
-        )
-        assert kept[middle].mean() > kept.mean()
-    monkeypatch.setattr(segmented, "_segmenter", lambda method: pytest.fail("the masks are in the cache"))
-    assert preparation(data.samples, f"{data.fingerprint}{method}", chosen(method, "crop")) is not None
+        middle = slice(side // 3, -side // 3)
+        assert kept[middle, middle].mean() > kept.mean()
 
 
-def test_nothing_is_segmented_unless_asked(rendered: Path) -> None:
-    data = assemble(
-        DataSettings(dataset="all-idb2", root=rendered / "ALL-IDB2", limit=2), near_duplicates=False
-    )
-    assert preparation(data.samples, data.fingerprint, chosen("none")) is None
+@pytest.mark.parametrize("method", ["none", "otsu"])
+@pytest.mark.parametrize("use", ["black", "crop"])
+@pytest.mark.parametrize("fit", ["stretch", "pad", "crop"])
+def test_a_store_holds_what_each_image_gives_alone(
+    rendered: Path, tmp_path: Path, method: str, use: str, fit: str
+) -> None:
+    data = crops(rendered, limit=2)
+    samples = list(data.samples)
+    for number, (top, left) in enumerate(((40, 0), (0, 70))):  # upright and lying images
+        pixels = load_rgb(samples[number])
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(pixels[top:, left:]).save(path)
+        samples[number] = Sample(path=path, name=path.name, label=samples[number].label, dataset="x")
+    one = prepare(method, use, fit=fit)
+    store = one.store(samples, f"{tmp_path}")
+    for row, sample in zip(store, samples, strict=True):
+        np.testing.assert_array_equal(row, one(load_rgb(sample)))
+
+
+def test_masks_are_made_once_and_serve_every_use(rendered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = crops(rendered, limit=2)
+    told: list[tuple[int, int]] = []
+    key = f"{data.fingerprint} once"
+    black = prepare("otsu").store(data.samples, key, seen=lambda done, total: told.append((done, total)))
+    assert told == [(number, len(data.samples)) for number in range(1, len(data.samples) + 1)]
+    monkeypatch.setattr(Preprocess, "_find", lambda *_: pytest.fail("the masks are in the cache"))
+    cut = prepare("otsu", "crop").store(data.samples, key)
+    assert not np.array_equal(black, cut)
+
+
+def test_an_image_that_cannot_be_segmented_is_named(rendered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ParameterError("nothing to see")
+
+    data = crops(rendered, limit=1)
+    monkeypatch.setattr(Preprocess, "_find", fail)
+    with pytest.raises(DataError, match="nothing to see") as caught:
+        prepare("otsu").store(data.samples, "broken")
+    assert data.samples[0].path.name in str(caught.value)
+
+
+def test_the_network_that_segments_is_part_of_what_the_result_depends_on() -> None:
+    assert prepare("none").identity == prepare("otsu").identity == ""
+    assert len(prepare("residual_unet").identity) == 64
 
 
 def test_a_stage_learns_from_the_segmented_images(rendered: Path) -> None:
-    data = assemble(DataSettings(dataset="all-idb2", root=rendered / "ALL-IDB2"), near_duplicates=False)
+    data = crops(rendered)
     split = holdout(data.samples, seed=0)
     plain, black, crop = (
-        make_task(
-            data,
-            split,
-            StageSettings(data=DataSettings(dataset="all-idb2"), image_size=32, segment=chosen(method, use)),
-        ).images
+        make_task(data, split, prepare(method, use)).images
         for method, use in (("none", "black"), ("otsu", "black"), ("otsu", "crop"))
     )
     assert plain.shape == black.shape == crop.shape

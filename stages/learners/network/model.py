@@ -120,6 +120,10 @@ class NetworkModel(Model):
         )
         backbone, _ = create_backbone(weights.backbone, "none", head.pool)
         network = Network(backbone, weights, head, classes)
+        if not (folder / WEIGHTS_FILE).is_file():
+            raise ModelError(
+                f"Expected {folder} to hold a model, but its {WEIGHTS_FILE} is not there; do train it again"
+            )
         try:
             network.load_state_dict(load_state(folder / WEIGHTS_FILE))
         except RuntimeError as error:

@@ -56,10 +56,9 @@ def stage(
     counts = {part: dict.fromkeys(classes, 5) for part in ("train", "validation", "test")}
     record: dict[str, Any] = {
         "number": number, "name": "single_cell" if number == 2 else "multi_cell", "key": key, "classes": classes, "weights": WEIGHTS,
-        "head": {"activation": "softmax", "hidden": [8], "dropout": 0.1, "pool": "avg"}, "image_size": 32,
-        "train": {"head_epochs": 1, "policy": "full", "optimizer": "adamw", "learning_rate": 0.1, "schedule": "cosine",
-                  "batch_size": 4, "epochs": 2},
-        "data": {"dataset": "all-idb1", "root": str(run.path), "rendered": rendered, "counts": counts, "unit": "slide", "split": "grouped",
+        "parent": "aaa", "device": "cpu" if tested else "", "precision": "32-true" if tested else "",
+        "settings": {"data": {"dataset": "all-idb1"}, "head": {"hidden": [8], "dropout": 0.1}, "image_size": 32, "train": {"batch_size": 4}},
+        "data": {"dataset": "all-idb1", "root": str(run.path), "rendered": rendered, "fingerprint": "f", "counts": counts, "unit": "slide", "split": "grouped",
                  "groups": {"train": 9, "validation": 2, "test": 8}, "notes": ["A plain note."]},
         "best_epoch": 1, "parameters": 1234, "seconds": 3.2,
         "evaluation": evaluation.to_json() if tested else None, "baselines": {"1-NN": poor.to_json()} if tested else {},
@@ -87,7 +86,10 @@ def build(
     (path / "config.yaml").write_text("name: x\n")
     first = run.stage(1, "imagenet", "aaa")
     first.weights.write_bytes(b"")
-    write_json(first.path / "stage.json", {"number": 1, "name": "imagenet", "key": "aaa", "weights": WEIGHTS})
+    write_json(
+        first.path / "stage.json",
+        {"number": 1, "name": "imagenet", "key": "aaa", "weights": WEIGHTS, "seconds": 0.1},
+    )
     told = {
         chain: [first.path.name, *(stage(run, *entry, classes, **more) for entry in entries)]
         for chain, entries in chains.items()

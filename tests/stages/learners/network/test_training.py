@@ -10,10 +10,18 @@ from conftest import TINY_BACKBONE
 from segmentation.engine import best_epoch
 from segmentation.errors import ModelError, TrainingError
 from stages.learners.network.backbones import create_backbone
-from stages.learners.network.batches import task_part
+from stages.learners.network.model import NetworkModel
 from stages.learners.network.network import Network
-from stages.learners.network.training import predict, train_stage
-from stages.settings import AugmentSettings, DataSettings, HeadSettings, StageSettings, TrainSettings
+from stages.learners.network.training import train_stage
+from stages.preprocess import Preprocess
+from stages.settings import (
+    AugmentSettings,
+    DataSettings,
+    HeadSettings,
+    PreprocessSettings,
+    StageSettings,
+    TrainSettings,
+)
 from stages.task import Task
 
 
@@ -23,7 +31,7 @@ def make_task(count: int = 48, size: int = 32) -> Task:
     images = random.integers(60, 120, (count, size, size, 3)).astype(np.uint8)
     images[labels == 1, 8:24, 8:24] = 230
     parts = {"train": np.arange(0, 32), "validation": np.arange(32, 40), "test": np.arange(40, count)}
-    return Task(images, labels, parts, ("dark", "bright"))
+    return Task(images, labels, parts, ("dark", "bright"), Preprocess(PreprocessSettings(image_size=size)))
 
 
 def make_settings(**train: object) -> StageSettings:
@@ -78,7 +86,9 @@ def test_interrupted_and_uninterrupted_runs_end_with_identical_weights(
 def test_training_learns_what_can_be_learned(tmp_path: Path) -> None:
     task, settings = make_task(), make_settings(epochs=12)
     trained = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
-    probabilities = predict(trained.network, task_part(task, "test"), flips=True)
+    _, record = create_backbone(TINY_BACKBONE, "none")
+    model = NetworkModel(trained.network, record, settings.head, task.preprocess, flips=True)
+    probabilities = model.prepared_probabilities(task.images[task.rows["test"]])
     assert probabilities.shape == (8, 2)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert (probabilities.argmax(axis=1) == task.labels[task.rows["test"]]).mean() >= 0.75
