@@ -213,11 +213,6 @@ class StageModule(Trainable):
         return in_order(rows, places, len(data))
 
 
-def _save_array(array: np.ndarray[Any, np.dtype[np.float32]], path: Path) -> None:
-    with path.open("wb") as stream:
-        np.save(stream, array)
-
-
 _OPTIMIZERS: dict[str, Any] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
