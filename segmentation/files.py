@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def write_whole(path: Path, save: Callable[[Path], None], keep: bool = True) -> 
     Raises:
         WriteError: If it cannot be written, on a full disk say.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         save(temporary)
         if keep:

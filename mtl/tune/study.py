@@ -21,6 +21,7 @@ from mtl.run.rendered import with_rendered_data
 from mtl.runs import RunFolder, read_json, write_json, write_text
 from mtl.tune.space import Parameter, Space, decoded, suggest, with_values
 from mtl.tune.storage import beating, free_stuck_trials, open_storage, retry
+from segmentation.errors import TrainingError
 from stages.errors import StagesError
 
 __all__ = [
@@ -249,7 +250,7 @@ def run_study(folder: Path, plan: Plan, experiment: Experiment, reporter: Report
             study.tell(trial, state=TrialState.FAIL)
             retry(study, study.trials[trial.number])
             raise
-        except (StagesError, MemoryError, RuntimeError) as error:
+        except (StagesError, TrainingError, MemoryError, RuntimeError) as error:
             # One trial's values may need more memory than there is, or diverge; the others go on.
             reason = " ".join(str(error).split())[:500] or type(error).__name__
             trial.set_user_attr("reason", reason)
