@@ -170,7 +170,7 @@ def test_mixed_seeds_differ() -> None:
 
 def mean_weight(network: torch.nn.Module) -> float:
     """Stand in for a validation; spawned processes can be sent it."""
-    return float(torch.stack([one.float().mean() for one in network.parameters()]).mean())
+    return float(torch.stack([one.detach().mean() for one in network.parameters()]).mean())
 
 
 @pytest.mark.timeout(240)
