@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,10 +40,7 @@ def weights_of(inputs: int, outputs: int) -> int:
 def test_the_number_of_weights_is_that_of_the_design(width: int, depth: int) -> None:
     channels = [width * 2**level for level in range(depth + 1)]
     encoder = sum(weights_of(a, b) for a, b in zip([3, *channels], channels, strict=False))
-    decoder = sum(
-        deep * skip + skip + weights_of(2 * skip, skip)
-        for skip, deep in zip(channels[:-1], channels[1:], strict=True)
-    )
+    decoder = sum(deep * skip + skip + weights_of(2 * skip, skip) for skip, deep in pairwise(channels))
     head = width * 3 + 3
     network = ResidualUNet(width, depth)
     assert sum(p.numel() for p in network.parameters()) == encoder + decoder + head
