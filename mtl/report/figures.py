@@ -37,10 +37,10 @@ def svg(figure: Figure) -> str:
     import matplotlib
     from matplotlib.text import Text
 
-    for text in figure.findobj(Text):
+    for label in figure.findobj(Text):
         # Names are data and may hold dollars and backslashes; the formulae that matplotlib writes on its axes stay.
-        if isinstance(text, Text) and text.get_text() and not text.get_text().startswith(r"$\mathdefault"):
-            text.set_parse_math(False)
+        if isinstance(label, Text) and label.get_text() and not label.get_text().startswith(r"$\mathdefault"):
+            label.set_parse_math(False)
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "mtl"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
