@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from mtl.errors import RunError
+from mtl.errors import FailedError, RunError
 from mtl.progress import Reporter
 from mtl.runs import stage_key, write_json, write_text
 from mtl.segment.drawing import outlined
@@ -229,7 +229,7 @@ def _write_table(path: Path, done: Sequence[dict[str, Any]]) -> None:
     for record in done:
         writer.writerows(record["rows"])
     if not path.parent.is_dir():
-        raise RunError(
+        raise FailedError(
             f"Expected {path.parent} to stay until the end, but it is gone; do run the command again"
         )
     write_text(path, buffer.getvalue())
