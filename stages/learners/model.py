@@ -162,7 +162,7 @@ class Model(ABC):
             yield np.stack(batch)
 
 
-def _checked(image: Image) -> Image:
+def _checked(image: Any) -> Image:
     if not isinstance(image, np.ndarray):
         got = type(image).__name__
     elif image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:

@@ -99,12 +99,12 @@ def test_what_a_run_has_not_is_named(tiny_run: Path, options: dict[str, object],
 
 
 def test_a_folder_that_is_no_finished_run_is_refused(tmp_path: Path, tiny_run: Path) -> None:
-    with pytest.raises(RunError, match="no config.yaml"):
+    with pytest.raises(RunError, match=r"no config\.yaml"):
         load(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
     RunFolder(tmp_path / "begun")
     (tmp_path / "begun" / "config.yaml").touch()
-    with pytest.raises(RunError, match="no run.json"):
+    with pytest.raises(RunError, match=r"no run\.json"):
         load(tmp_path / "begun")
     first = next(stage for stage in open_run(tiny_run).finished_stages() if stage.record().number == 1)
     with pytest.raises(MtlError):
