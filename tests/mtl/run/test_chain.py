@@ -254,6 +254,9 @@ def test_a_start_from_a_run_is_its_furthest_stage_before_the_chain(
         find_start(tiny_run, tiny_experiment(rendered))
     with pytest.raises(RunError, match="to be a run folder"):
         find_start(tmp_path, experiment)
+    last = chains(tiny_run)["1,2,3"][-1]
+    with pytest.raises(RunError, match="a finished stage before stage 3"):
+        find_start(last.path, experiment)
     later = execute(experiment, tmp_path, "", tiny_run)
     record = later.stages["3"][-1]
     assert isinstance(record, LearnedRecord)
@@ -294,6 +297,12 @@ def test_a_stage_is_finished_only_when_all_of_it_is_there(copy: Path, rendered: 
     assert len(told.reused) == 2
     assert last.finished()
     assert weights(copy) == before
+
+
+def test_of_two_stages_to_begin_from_the_newest_is_taken(copy: Path, rendered: Path) -> None:
+    experiment = tiny_experiment(rendered, "stages=[1,2]", "seed=5", *QUICK)
+    newest = run_experiment(experiment, RunFolder(copy), "", Told())["1,2"][-1]
+    assert find_start(copy, tiny_experiment(rendered, "stages=[3]", "against=[]")).path == newest.path
 
 
 def test_a_run_folder_is_for_runs(rendered: Path, tmp_path: Path) -> None:
