@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,27 @@ def tiny_experiment(rendered: Path, *sets: str, **values: Any) -> Experiment:
         )
         small += [f"{stage}.{text}" for text in own]
     return load_config("default", values, [*small, *sets])
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    """Give `mtl` a command line in this process, in a folder of its own; returns exit code, output and complaints."""
+    from mtl.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(app, "keep_freed_memory", lambda: None)
+
+    def give(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["mtl", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return give
 
 
 @pytest.fixture(scope="session")
