@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 import torch
 
-from mtl.segment.command import Outputs, segment_images
-from mtl.segment.methods import choose
+from mtl.segment.command import segment_images
+from mtl.segment.settings import SegmentImages
 from segmentation.cells import find_cells, keep_cells, main_cell
 from segmentation.crops import read_image
 from segmentation.light import background_gains
@@ -147,7 +147,7 @@ def speed(weights: Path, fields: int, repeats: int) -> dict[str, float]:
         repeats: Turns; medians are returned.
     """
     network = load_network(weights)
-    choice = choose("residual_unet", weights, None, False, ())
+    choice = SegmentImages(method="residual_unet", weights=weights)
     tiles: list[torch.Tensor] = []
     with TemporaryDirectory() as name:
         folder = Path(name) / "fields"
@@ -169,7 +169,7 @@ def speed(weights: Path, fields: int, repeats: int) -> dict[str, float]:
                     network(batch)
 
         def whole() -> None:
-            segment_images(folder, Path(name) / f"out-{time.time_ns()}", choice, Outputs("none", False))
+            segment_images(folder, Path(name) / f"out-{time.time_ns()}", choice)
 
         times: dict[str, list[tuple[float, float]]] = {"whole": [], "bare": []}
         for _ in range(repeats):

@@ -24,36 +24,34 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from segmentation_items import CELL, Item, bccd, deal, foreign, training_pairs, zheng
 from train_shipped_segmentation import rendered
 
 from segmentation.augment import ColourSettings
 from segmentation.cells import find_cells, keep_cells, main_cell
-from segmentation.crops import CropSettings, read_image
-from segmentation.masks import Labels, cell_of, nucleus_of, read_mask
+from segmentation.crops import CropSettings
+from segmentation.files import sha256_of, write_text
+from segmentation.masks import Labels, cell_of, nucleus_of
 from segmentation.networks import NetworkRecipe, SegmentationNetwork, create_network
 from segmentation.predict import PredictSettings, Segmenter
 from segmentation.scores import dice
+from segmentation.settings import Hardware
 from segmentation.threshold import threshold
 from segmentation.tiles import TileSettings
 from segmentation.training import TrainSettings, train_network
 from segmentation.weights import SHIPPED, ModelCard, load_network, save_network
-from stages.data.sets.wbc import scan
 from stages.memory import keep_freed_memory
-from stages.splits.duplicates import find_copies, group_duplicates, near_duplicates
-from stages.splits.split import group_of
 
-CELL = 72.0  # cells of Dataset 1 are this wide in pixels (median); BCCD's fields are shrunk to it
-THUMBNAIL = 64
 SMEARS = 400, 3  # rendered fields that are rehearsed, and their seed
 CALM = ColourSettings(
     stain=0.08, part=0.06, cytoplasm=1.15, red_cells=1.2, hue=0.01, mix=0.02, tint=0.01, shade=0.02,
@@ -66,25 +64,6 @@ TITLES = {
     "transfer": "BCCD -> Dataset 1 (chooses settings)",
     "back": "Dataset 1 -> BCCD (chooses settings)",
 }
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image with its mask.
-
-    Attributes:
-        name: What it is called in the results.
-        image: (H, W, 3) uint8 RGB.
-        labels: (H, W) uint8: 0 background, 1 cytoplasm, 2 nucleus.
-        group: Near-duplicates share one.
-        kind: Class of the cell, where it is known; training repeats rare ones.
-    """
-
-    name: str
-    image: np.ndarray
-    labels: Labels
-    group: str = ""
-    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,104 +82,8 @@ class Plan:
     train: Sequence[Item]
     test: Sequence[Item]
     settings: TrainSettings
+    hardware: Hardware
     predict: PredictSettings
-
-
-def zheng(root: Path, which: int) -> list[Item]:
-    """Return the cells of `Dataset <which>`; near-duplicates share a group."""
-    samples = scan(root / "wbc", which).samples
-    items = []
-    for sample in samples:
-        image = read_image(sample.path)
-        labels = read_mask(
-            sample.path.with_suffix(".png"), encoding="zheng", snap=True, shape=image.shape[:2]
-        )
-        items.append(Item(f"wbc-{which}/{sample.name}", image, labels, kind=sample.label))
-    grouped, report = group_duplicates(samples, find_copies(thumbnails(items)))
-    print(f"Dataset {which}: {len(items)} images. {report.sentences()[0]}", flush=True)
-    return [replace(item, group=group_of(sample)) for item, sample in zip(items, grouped, strict=True)]
-
-
-def bccd(root: Path, cell: float) -> list[Item]:
-    """Return BCCD's fields that have a mask, each shrunk so that its cells are about `cell` pixels across."""
-    folder = root / "bccd" / "BCCD"
-    items = []
-    for path in sorted((folder / "SegmentationMasks").glob("*.png")):
-        file = folder / "JPEGImages" / f"{path.stem}.jpg"
-        if not file.is_file():
-            continue
-        image = read_image(file)
-        labels = read_mask(path, encoding="bccd", snap=True, shape=image.shape[:2])
-        # A field without cytoplasm or nucleus has half a mask: every white cell here has both.
-        if (labels == 1).any() and (labels == 2).any():
-            items.append(Item(f"bccd/{path.stem}", *shrunk(image, labels, cell)))
-    print(f"BCCD: {len(items)} fields with masks", flush=True)
-    return items
-
-
-def shrunk(image: np.ndarray, labels: Labels, cell: float) -> tuple[np.ndarray, Labels]:
-    """Return image and labels at the magnification at which their largest cell is `cell` pixels across."""
-    sizes = [found.area for found in find_cells(labels).cells] or [int((labels > 0).sum())]
-    scale = float(np.clip(cell / (2 * np.sqrt(max(sizes) / np.pi)), 0.25, 1.0))
-    size = round(image.shape[1] * scale), round(image.shape[0] * scale)
-    parts = [
-        cv2.resize((labels == label).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        for label in range(3)
-    ]
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.uint8), np.asarray(np.argmax(parts, axis=0), np.uint8)
-
-
-def thumbnails(items: Sequence[Item]) -> np.ndarray:
-    """Return (N, 64, 64, 3) uint8."""
-    size = (THUMBNAIL, THUMBNAIL)
-    return np.stack([cv2.resize(item.image, size, interpolation=cv2.INTER_AREA) for item in items])
-
-
-def foreign(train: Sequence[Item], test: Sequence[Item]) -> list[Item]:
-    """Return the training images that show no test image."""
-    pairs = near_duplicates(thumbnails([*train, *test]))
-    seen = {first for first, second in pairs if first < len(train) <= second}
-    if seen:
-        print(f"{len(seen)} training images show a test image and are left out", flush=True)
-    return [item for row, item in enumerate(train) if row not in seen]
-
-
-def deal(items: Sequence[Item], folds: int, seed: int) -> list[int]:
-    """Return the fold of each image; groups stay together, large ones are dealt first, folds are of a size."""
-    members: dict[str, list[int]] = {}
-    for row, item in enumerate(items):
-        members.setdefault(item.group, []).append(row)
-    names = sorted(members)
-    order = np.random.default_rng([seed, folds]).permutation(len(names))
-    sizes, fold_of = [0] * folds, [0] * len(items)
-    for name in sorted((names[index] for index in order), key=lambda name: -len(members[name])):
-        fold = sizes.index(min(sizes))
-        sizes[fold] += len(members[name])
-        for row in members[name]:
-            fold_of[row] = fold
-    return fold_of
-
-
-def training_pairs(items: Sequence[Item]) -> list[tuple[np.ndarray, Labels]]:
-    """Return every image in its four quarter turns, rare kinds of cells more than once.
-
-    Crops mirror the turns, so that all eight views are seen and no reflected border is. A kind is repeated by the square
-    root of how much rarer it is than the most common one, up to three times.
-    """
-    counts = Counter(f"{item.name.split('/')[0]} {item.kind}" for item in items)
-    most: dict[str, int] = {}
-    for name, count in counts.items():
-        source = name.split()[0]
-        most[source] = max(most.get(source, 0), count)
-    pairs = []
-    for item in items:
-        source = item.name.split("/")[0]
-        often = min(round((most[source] / counts[f"{source} {item.kind}"]) ** 0.5), 3)
-        for turn in range(4):
-            image, labels = (np.ascontiguousarray(np.rot90(a, turn)) for a in (item.image, item.labels))
-            pairs += [(image, labels)] * often
-    return pairs
 
 
 def train(plan: Plan, weights: Path | None, folder: Path) -> tuple[SegmentationNetwork, float]:
@@ -213,10 +96,12 @@ def train(plan: Plan, weights: Path | None, folder: Path) -> tuple[SegmentationN
     network = load_network(weights) if weights else create_network(NetworkRecipe())
     started = time.process_time()
 
-    def tell(step: int, loss: float, _: float | None) -> None:
+    def tell(step: int, total: int, text: str) -> None:
+        if step % plan.settings.every:
+            return
         now = spent + time.process_time() - started
         write(clock, now)
-        print(f"{plan.name}: step {step} loss {loss:.4f} {now:.0f} s of processor", flush=True)
+        print(f"{plan.name}: step {step}/{total} {text} {now:.0f} s of processor", flush=True)
 
     train_network(
         network,
@@ -225,7 +110,8 @@ def train(plan: Plan, weights: Path | None, folder: Path) -> tuple[SegmentationN
         rehearsal=list(zip(*rendered(folder.parent, *SMEARS), strict=True))
         if plan.settings.rehearsal
         else (),
-        checkpoint=folder / "training.ckpt",
+        hardware=plan.hardware,
+        folder=folder / "training",
         progress=tell,
     )
     spent = spent + time.process_time() - started
@@ -237,7 +123,7 @@ def train(plan: Plan, weights: Path | None, folder: Path) -> tuple[SegmentationN
         licence="for measuring alone",
     )
     save_network(network, done, card, half=False)
-    (folder / "training.ckpt").unlink(missing_ok=True)
+    shutil.rmtree(folder / "training", ignore_errors=True)
     return network, spent
 
 
@@ -257,10 +143,8 @@ def measure(method: Callable[[np.ndarray], Labels], items: Sequence[Item]) -> di
 
 
 def write(path: Path, value: object) -> None:
-    """Write JSON, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value), "utf-8")
-    temporary.replace(path)
+    """Write JSON in one line."""
+    write_text(path, json.dumps(value))
 
 
 def cached(path: Path, compute: Callable[[], object]) -> dict[str, list[float]]:
@@ -274,7 +158,7 @@ def cached(path: Path, compute: Callable[[], object]) -> dict[str, list[float]]:
 
 def key_of(plan: Plan, weights: Path | None) -> str:
     """Return ten letters that change with the data, the settings or the starting weights of a training."""
-    digest = hashlib.sha256(repr(asdict(plan.settings)).encode())
+    digest = hashlib.sha256(repr((plan.settings.model_dump(), plan.hardware.precision)).encode())
     digest.update(weights.read_bytes() if weights else b"scratch")
     for item in plan.train:
         digest.update(f"{item.name} {item.kind}".encode() + item.image.tobytes() + item.labels.tobytes())
@@ -298,12 +182,12 @@ def plans(given: argparse.Namespace, which: str) -> list[Plan]:
     """Return the trainings of one measurement."""
     first = zheng(given.data, 1)
     flips = TileSettings(flips=True)
+    hardware = Hardware(accelerator="cpu", precision=given.precision)
     settings = TrainSettings(
         steps=given.steps,
         batch_size=given.batch_size,
-        lr=given.lr,
+        learning_rate=given.lr,
         average=0.99,
-        precision=given.precision,
         seed=given.seed,
         every=25,
         crops=CropSettings(size=96, scale=(0.85, 1.18), rotate=False, on_cells=0.9),
@@ -322,29 +206,31 @@ def plans(given: argparse.Namespace, which: str) -> list[Plan]:
                 [item for other, part in enumerate(parts) if other != fold for item in part],
                 parts[fold],
                 settings,
+                hardware,
                 PredictSettings(scale=1.0, tiles=flips),
             )
             for fold in given.only or range(given.folds)
         ]  # fmt: skip
     fields = bccd(given.data, CELL)
     colours = {"calm": CALM, "strong": ColourSettings(), "none": None}[given.colours]
-    settings = replace(
-        settings,
-        colours=colours,
-        crops=replace(settings.crops, scale=(0.7, 1.4)),
-        steps=given.cross_steps,
-        lr=given.cross_lr,
-        rehearsal=given.rehearsal,
+    settings = settings.model_copy(
+        update={
+            "colours": colours,
+            "crops": replace(settings.crops, scale=(0.7, 1.4)),
+            "steps": given.cross_steps,
+            "learning_rate": given.cross_lr,
+            "rehearsal": given.rehearsal,
+        }
     )
     predict = PredictSettings(cell_size=given.cell_size, tiles=flips)
     if which == "transfer":
-        return [Plan("transfer", foreign(fields, first), first, settings, predict)]
+        return [Plan("transfer", foreign(fields, first), first, settings, hardware, predict)]
     if which == "back":
         # Fields of one cell, as its score is that of the main cell.
         alone = [field for field in fields if len(find_cells(field.labels).cells) == 1]
-        return [Plan("back", foreign(first, alone), alone, settings, predict)]
+        return [Plan("back", foreign(first, alone), alone, settings, hardware, predict)]
     second = zheng(given.data, 2)
-    return [Plan("crossing", foreign([*first, *fields], second), second, settings, predict)]
+    return [Plan("crossing", foreign([*first, *fields], second), second, settings, hardware, predict)]
 
 
 def table(rows: Mapping[str, Sequence[str]]) -> None:
@@ -389,7 +275,7 @@ def report(which: str, given: argparse.Namespace) -> dict[str, list[str]]:
     tested = [item for plan in todo for item in plan.test]
     tested.sort(key=lambda item: item.name)
     columns = [np.asarray([scores[item.name] for item in tested])]
-    sha = hashlib.sha256(given.weights.read_bytes()).hexdigest()[:10]
+    sha = sha256_of(given.weights)[:10]
     rivals: tuple[tuple[str, Callable[[np.ndarray], Labels]], ...] = (
         ("threshold", threshold),
         (f"shipped-{sha}", Segmenter(load_network(given.weights)).labels),
@@ -445,7 +331,7 @@ def main() -> None:
     parser.add_argument(
         "--rehearsal", type=float, default=0.5, help="part of rendered smears, across laboratories"
     )
-    parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument("--precision", default="bf16-mixed", help="Lightning's word")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()

@@ -8,7 +8,6 @@ No real image gives a gradient or chooses a weight: the last averaged weights ar
 
 import argparse
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,9 @@ import torch
 
 from segmentation.augment import ColourSettings
 from segmentation.crops import CropSettings
+from segmentation.files import write_whole
 from segmentation.networks import NetworkRecipe, create_network
+from segmentation.settings import Hardware
 from segmentation.training import TrainSettings, train_network
 from segmentation.weights import SHIPPED, ModelCard, save_network
 from stages.data.smears import render_masked
@@ -28,11 +29,14 @@ def rendered(folder: Path, count: int, seed: int) -> tuple[np.ndarray, np.ndarra
     if not file.exists():
         started = time.time()
         images, labels = render_masked(count, seed, told=lambda done, total: tell(done, total, started))
-        temporary = file.with_suffix(".tmp.npz")
-        np.savez(temporary, images=images, labels=labels)
-        temporary.replace(file)
+        write_whole(file, lambda temporary: save(temporary, images, labels))
     with np.load(file) as arrays:
         return arrays["images"], arrays["labels"]
+
+
+def save(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    with path.open("wb") as stream:  # an open file, because a path would get a suffix
+        np.savez(stream, images=images, labels=labels)
 
 
 def tell(done: int, total: int, started: float) -> None:
@@ -50,8 +54,8 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="bf16-mixed", help="Lightning's word")
+    parser.add_argument("--accelerator", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--work", type=Path, required=True, help="folder of rendered fields and the checkpoint"
@@ -65,7 +69,6 @@ def main() -> None:
     settings = TrainSettings(
         steps=given.steps,
         batch_size=given.batch_size,
-        precision=given.precision,
         seed=given.seed,
         every=50,
         crops=CropSettings(size=112, scale=(0.5, 1.4), on_cells=0.6),
@@ -78,10 +81,12 @@ def main() -> None:
         network,
         list(zip(images, labels, strict=True)),
         settings,
-        device=given.device,
-        checkpoint=given.work / "training.ckpt",
-        progress=lambda step, loss, _: print(
-            f"step {step} loss {loss:.4f} {time.time() - started:.0f} s", flush=True
+        hardware=Hardware(accelerator=given.accelerator, precision=given.precision),
+        folder=given.work / "training",
+        progress=lambda step, total, text: (
+            None
+            if step % settings.every
+            else print(f"step {step}/{total} {text} {time.time() - started:.0f} s", flush=True)
         ),
     )
     card = ModelCard(
@@ -89,7 +94,7 @@ def main() -> None:
         recipe=network.recipe,
         data=f"{given.fields} rendered blood smears (stages.data.smears, seed {given.seed}), a slide each; no patient data",
         licence="Apache-2.0",
-        training=asdict(settings) | {"last_loss": round(trained.losses[-1], 4)},
+        training=settings.model_dump() | {"last_loss": round(trained.losses[-1], 4)},
         notes="Not for diagnosis. Inputs are white-balanced (segmentation.light) and scaled to cells of 60 px across.",
     )
     given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 
-from mtl.tune.study import SAMPLERS
+from mtl.tune.sampling import SAMPLERS
 from segmentation.scores import dice
 from stages.data.smears import make_slide, render_field
 

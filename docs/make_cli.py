@@ -15,13 +15,17 @@ def describe(command: Any, path: str) -> list[str]:
     lines = [f"{'#' * min(4, path.count(' ') + 2)} `{path}`", "", (command.help or "").strip(), ""]
     below = getattr(command, "commands", None)
     if below:
+        if command.invoke_without_command:
+            lines += _table(command)
         for name in sorted(below):
             lines += describe(below[name], f"{path} {name}")
         return lines
+    return lines + _table(command)
+
+
+def _table(command: Any) -> list[str]:
     rows = [row for row in map(_row, command.params) if row]
-    if not rows:
-        return lines
-    return [*lines, "| option | meaning | default |", "|---|---|---|", *rows, ""]
+    return ["| option | meaning | default |", "|---|---|---|", *rows, ""] if rows else []
 
 
 def _row(parameter: Any) -> str | None:
@@ -29,7 +33,8 @@ def _row(parameter: Any) -> str | None:
         return None
     is_option = any(name.startswith("-") for name in parameter.opts)
     names = ", ".join(parameter.opts) if is_option else parameter.name.upper()
-    default = parameter.default
+    said = getattr(parameter, "show_default", None)
+    default = said if isinstance(said, str) else parameter.default
     shown = (
         ""
         if default is None or default is False or not isinstance(default, (str, int, float, Path))

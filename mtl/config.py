@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mtl.errors import ConfigError
 from mtl.loading import load_settings
-from segmentation.settings import Hardware, Settings
+from segmentation.settings import Hardware, Seed, Settings
 from stages.settings import ImageNetSettings, StageSettings
 
-__all__ = ["STAGE_FIELDS", "Evaluating", "Experiment", "Rendering", "load_config", "parse_stages"]
+__all__ = [
+    "STAGE_FIELDS",
+    "Evaluating",
+    "Experiment",
+    "FolderName",
+    "Rendering",
+    "check_order",
+    "load_config",
+    "parse_chains",
+    "parse_stages",
+]
 
 STAGE_FIELDS: Mapping[int, str] = {2: "single_cell", 3: "multi_cell"}
 """Which part of the configuration describes a stage that always learns."""
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"[\w.-]+", name) or name in (".", ".."):
+        raise ConfigError(
+            f"Expected a name of a folder, of letters, digits, `_`, `-` and `.`, but got {name!r}; do choose another"
+        )
+    return name
+
+
+FolderName = Annotated[str, AfterValidator(_folder_name)]
+"""A name that stays in its folder."""
 
 
 class Evaluating(Settings):
@@ -29,19 +52,19 @@ class Evaluating(Settings):
 class Rendering(Settings):
     """Which smears are rendered for stages whose data have no root."""
 
-    fields: int = Field(160, ge=8, description="multi-cell fields")
-    crops: int = Field(260, ge=8, description="single-cell crops cut from them")
-    slides: int = Field(32, ge=4, description="slides that the fields come from")
+    fields: int = Field(160, ge=8, description="multi-cell fields (ALL-IDB1 layout)")
+    crops: int = Field(260, ge=8, description="single-cell crops cut from them (ALL-IDB2 layout)")
+    slides: int = Field(32, ge=4, description="slides that the fields come from, 4 or more")
     height: int = Field(486, ge=320, le=1944, description="of a field in px")
     width: int = Field(648, ge=320, le=2592, description="of a field in px")
-    seed: int = Field(0, ge=0)
+    seed: Seed = Field(0, description="the same seed gives the same pixels")
 
 
 class Experiment(Settings):
     """Everything that decides what a run computes."""
 
-    name: str = Field("default", pattern=r"^[\w.-]+$", description="name of the run folder")
-    seed: int = Field(0, ge=0)
+    name: FolderName = Field("default", description="name of the run folder")
+    seed: Seed = 0
     stages: tuple[int, ...] = Field((1, 2, 3), description="1 ImageNet, 2 single cell, 3 multi-cell")
     against: tuple[tuple[int, ...], ...] = Field(
         (), description="further chains on the same splits, such as 1,3"
@@ -63,15 +86,12 @@ class Experiment(Settings):
     @field_validator("against", mode="before")
     @classmethod
     def _parse_all(cls, value: Any) -> Any:
-        chains = value.split() if isinstance(value, str) else value or ()
-        if isinstance(chains, (list, tuple)) and chains and all(isinstance(part, int) for part in chains):
-            chains = [chains]
-        return tuple(parse_stages(one) if isinstance(one, (str, int)) else one for one in chains)
+        return parse_chains(value, "--against")
 
     @model_validator(mode="after")
     def _ordered(self) -> Experiment:
         for chain in self.chains():
-            _check_order(chain)
+            check_order(chain)
         return self
 
     def stage(self, number: int) -> StageSettings:
@@ -97,8 +117,46 @@ class Experiment(Settings):
         return tuple(dict.fromkeys((self.stages, *self.against)))
 
 
-def parse_stages(text: str | int) -> tuple[int, ...]:
-    """Read a chain such as `"1,2,3"`.
+def parse_chains(value: Any, flag: str) -> Any:
+    """Read chains as a flag or a file gives them: `"1,3 1,2,3"`, `none`, a chain, or a list of chains.
+
+    Args:
+        value: As given; what stands in a list and is no text is left to the schema.
+        flag: For the error's sentence.
+
+    Raises:
+        ConfigError: If it is none of these.
+
+    Examples:
+        >>> parse_chains("1,3 1,2,3", "--chains")
+        ((1, 3), (1, 2, 3))
+        >>> parse_chains("none", "--against")
+        ()
+    """
+    if value in (None, "none"):
+        return ()
+    chains = value.split() if isinstance(value, str) else [value] if isinstance(value, int) else value
+    if not isinstance(chains, (list, tuple)):
+        raise ConfigError(
+            f"Expected `{flag}` to be chains such as 1,3, but got {value!r}; do write 1,3 or none"
+        )
+    if chains and all(isinstance(part, int) for part in chains) and not isinstance(value, int):
+        chains = [chains]
+    return tuple(parse_stages(one, flag) if isinstance(one, (str, int)) else one for one in chains)
+
+
+def parse_stages(text: str | int, flag: str = "--stages") -> tuple[int, ...]:
+    """Read a chain of stages.
+
+    Args:
+        text: Such as `1,2,3`.
+        flag: For the error's sentence.
+
+    Examples:
+        >>> parse_stages("1,2,3")
+        (1, 2, 3)
+        >>> parse_stages(3)
+        (3,)
 
     Raises:
         ConfigError: If it is not a comma-separated list of stage numbers in rising order.
@@ -106,18 +164,23 @@ def parse_stages(text: str | int) -> tuple[int, ...]:
     parts = [part.strip() for part in str(text).split(",") if part.strip()]
     if not parts or not all(part in {"1", "2", "3"} for part in parts):
         raise ConfigError(
-            f"Expected `--stages` to be a list of 1, 2 and 3 such as 1,2,3, but got {text!r}; do name at least one"
+            f"Expected `{flag}` to be a list of 1, 2 and 3 such as 1,2,3, but got {text!r}; do name at least one"
         )
     chain = tuple(int(part) for part in parts)
-    _check_order(chain)
+    check_order(chain, flag)
     return chain
 
 
-def _check_order(chain: tuple[int, ...]) -> None:
+def check_order(chain: tuple[int, ...], flag: str = "--stages") -> None:
+    """Refuse a chain whose stages do not rise.
+
+    Raises:
+        ConfigError: One line that names the flag.
+    """
     text = ",".join(map(str, chain))
     if not chain or list(chain) != sorted(set(chain)) or not set(chain) <= {1, 2, 3}:
         raise ConfigError(
-            f"Expected `--stages` to rise from 1 (ImageNet) over 2 (single cell) to 3 (multi-cell), but got {text!r}; do write 1,2,3 or 1,3"
+            f"Expected `{flag}` to rise from 1 (ImageNet) over 2 (single cell) to 3 (multi-cell), but got {text!r}; do write 1,2,3 or 1,3"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from segmentation.settings import Settings
 __all__ = ["config_names", "config_path", "dump_settings", "load_settings"]
 
 S = TypeVar("S", bound=Settings)
+
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 def config_names() -> list[str]:
@@ -43,7 +46,9 @@ def config_path(name: str) -> Path:
         if near
         else f"choose a YAML file or one of {', '.join(config_names())}"
     )
-    raise ConfigError(f"Expected `--config` to be a YAML file or a known name, but got {name!r}; {hint}")
+    raise ConfigError(
+        f"Expected `--config` to be a YAML file or a name of `mtl configs`, but got {name!r}; {hint}"
+    )
 
 
 def load_settings(
@@ -71,10 +76,10 @@ def load_settings(
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(
-                f"Expected `--set` to be KEY=VALUE, but got {text!r}; do write for example multi_cell.train.epochs=10"
+                f"Expected `--set` to be KEY=VALUE, but got {text!r}; do write for example seed=3 or a.b=c"
             )
         try:
-            _assign(tree, key.strip(), yaml.safe_load(value))
+            _assign(tree, key.strip(), _value(value))
         except yaml.YAMLError as error:
             raise ConfigError(
                 f"Expected the value of `--set {key}` to be YAML, but got {value!r}; do quote it"
@@ -106,7 +111,7 @@ def _read_tree(path: Path) -> dict[str, Any]:
         raise ConfigError(f"Expected {path} to be YAML, but line {line} is not; do mend it") from error
     if not isinstance(tree, dict):
         raise ConfigError(
-            f"Expected {path} to hold keys and values, but got {type(tree).__name__}; do see `configs/default.yaml`"
+            f"Expected {path} to hold keys and values, but got {type(tree).__name__}; do write `key: value` a line"
         )
     base = tree.pop("base", None)
     return _merge(_read_tree(config_path(str(base))), tree) if base else tree
@@ -138,6 +143,11 @@ def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
     tree[last] = value
 
 
+def _value(text: str) -> Any:
+    # YAML 1.1 takes 1e-3 for a text.
+    return float(text) if _EXPONENT.fullmatch(text.strip()) else yaml.safe_load(text)
+
+
 def _validate(schema: type[S], tree: dict[str, Any]) -> S:
     try:
         return schema.model_validate(_expand(tree))
@@ -147,7 +157,7 @@ def _validate(schema: type[S], tree: dict[str, Any]) -> S:
         others = f" (and {more} more)" if more else ""
         if first["type"] == "extra_forbidden":
             hint = difflib.get_close_matches(str(first["loc"][-1]), _keys(schema), n=1)
-            tail = f"did you mean {hint[0]}?" if hint else "do see `configs/default.yaml`"
+            tail = f"did you mean {hint[0]}?" if hint else f"do choose from {', '.join(schema.model_fields)}"
             raise ConfigError(f"Expected known keys only, but got `{key}`{others}; {tail}") from error
         message = first["msg"].removeprefix("Value error, ")
         if message.startswith("Expected"):

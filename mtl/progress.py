@@ -40,12 +40,12 @@ class Reporter:
         self._bars: dict[str, TaskID] = {}
         self._said: dict[str, float] = {}
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", style="dim", markup=False),
             console=self.console,
         )
 
@@ -57,11 +57,12 @@ class Reporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self.console.is_terminal:  # else it prints an empty line
+            self._progress.stop()
 
     def say(self, text: str) -> None:
         """Print one line above the bars."""
-        self._progress.console.print(text, soft_wrap=True)
+        self._progress.console.print(text, soft_wrap=True, markup=False)
 
     def step(self, name: str, done: int, total: int, text: str = "") -> None:
         """Move the bar called `name`; it appears on first use.

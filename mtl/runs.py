@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from mtl.errors import RunError
+from mtl.errors import FailedError, RunError
 from mtl.records import LearnedRecord, StageRecord, read_stage
-from segmentation.files import read_json, write_json
+from segmentation.files import make_folder, read_json, write_json
 from stages.splits.chains import Learned
 
-__all__ = ["Predictions", "RunFolder", "StageFolder", "environment", "open_run", "stage_key"]
+__all__ = ["Predictions", "RunFolder", "StageFolder", "environment", "follows", "open_run", "stage_key"]
 
 _FORMAT = 2  # raise it when what stands in a stage folder changes, so that none is reused from before
 _PACKAGES = (
@@ -37,6 +38,15 @@ _PACKAGES = (
     "scikit-learn",
     "scipy",
 )
+
+
+def follows() -> bool:
+    """Say whether this is one of several processes of a training, and not the first.
+
+    Lightning's `ddp` starts the same command again for every further device; such a process learns together with the first one and
+    neither locks nor scores nor writes.
+    """
+    return any(os.environ.get(name, "0") != "0" for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
 
 
 def stage_key(*parts: Any) -> str:
@@ -83,8 +93,25 @@ class StageFolder:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Wait for the folder and hold it: of several processes that need one stage, one makes it."""
+        if follows():  # its leader holds it
+            yield
+            return
         with FileLock(self.path / ".lock"):
             yield
+
+    def wait(self) -> None:
+        """Wait, as one that follows, until the leader has finished the stage.
+
+        Raises:
+            FailedError: If the leader is gone.
+        """
+        leader = os.getppid()
+        while not self.finished():
+            if os.getppid() != leader:
+                raise FailedError(
+                    f"Expected the first process to finish {self.path}, but it is gone; do run again"
+                )
+            time.sleep(0.2)
 
     @property
     def weights(self) -> Path:
@@ -190,7 +217,7 @@ class RunFolder:
     def stage(self, number: int, name: str, key: str) -> StageFolder:
         """Return the folder of a stage, made if missing."""
         path = self.stages / f"{number}-{name}-{key}"
-        path.mkdir(exist_ok=True)
+        make_folder(path)
         return StageFolder(path)
 
     def finished_stages(self) -> list[StageFolder]:
@@ -208,6 +235,9 @@ class RunFolder:
         Raises:
             RunError: If another process that is alive holds it.
         """
+        if follows():
+            yield
+            return
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(blocking=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-__all__ = ["ColourSettings", "recolour"]
+__all__ = ["ColourSettings", "hue_turn", "recolour"]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 
     MtlError                everything that we raise on purpose; the command line prints it in one line
     ├── FailedError         the input was right and the work failed (exit code 1; all others 2)
+    │   ├── TrainingError   a training that began well failed
     │   └── WriteError      a file could not be written
     ├── ReadError           a file that we wrote is missing or damaged
     └── SegmentationError   what this floor can say went wrong
@@ -26,6 +27,7 @@ __all__ = [
     "ParameterError",
     "ReadError",
     "SegmentationError",
+    "TrainingError",
     "WriteError",
 ]
 
@@ -44,6 +46,10 @@ class FailedError(MtlError):
     """The input was right and the work failed: a full disk, a worker that was killed, a loss that is no number."""
 
     exit_code: ClassVar[int] = 1
+
+
+class TrainingError(FailedError):
+    """A training that began well failed: its loss is no longer finite, or one of its processes died."""
 
 
 class WriteError(FailedError):

@@ -48,6 +48,7 @@ __all__ = [
     "read_json",
     "sha256_of",
     "write_bytes",
+    "write_error",
     "write_image",
     "write_json",
     "write_table",
@@ -102,7 +103,7 @@ def write_whole(
         number = _number(error, temporary)
         if number is None and not isinstance(error, OSError):
             raise
-        raise _refused(path, number, error, advice) from error
+        raise write_error(path, error, number, advice=advice) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -163,7 +164,28 @@ def make_folder(path: Path, *, advice: str = "") -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _refused(path, error.errno, error, advice) from error
+        raise write_error(path, error, advice=advice) from error
+
+
+def write_error(path: Path, error: Exception, number: int | None = None, *, advice: str = "") -> WriteError:
+    """Return the error that says in a sentence why a file or folder could not be written.
+
+    Args:
+        path: The file or folder.
+        error: What the system or a library raised.
+        number: The system's number of the reason, where `error` does not carry it.
+        advice: See `write_whole`.
+    """
+    if number is None and isinstance(error, OSError):
+        number = error.errno
+    if number == errno.ENOENT and path.parent.is_dir():
+        number = None  # it is not the folder that is missing
+    if number is not None and number in _REASONS:
+        reason, cure = _REASONS[number]
+    else:
+        reason, cure = str(error).partition("\n")[0] or type(error).__name__, "do see to it and run again"
+    other = f" or {advice}" if advice else ""
+    return WriteError(f"Expected {path} to be written, but got: {reason}; {cure}{other}")
 
 
 def read_json(path: Path) -> Any:
@@ -254,14 +276,3 @@ def _number(error: Exception, temporary: Path) -> int | None:
     except OSError as complaint:
         return complaint.errno
     return None
-
-
-def _refused(path: Path, number: int | None, error: Exception, advice: str) -> WriteError:
-    if number == errno.ENOENT and path.parent.is_dir():
-        number = None  # it is not the folder that is missing
-    if number in _REASONS:
-        reason, cure = _REASONS[number]
-    else:
-        reason, cure = str(error).partition("\n")[0] or type(error).__name__, "do see to it and run again"
-    other = f" or {advice}" if advice else ""
-    return WriteError(f"Expected {path} to be written, but got: {reason}; {cure}{other}")

@@ -1,7 +1,9 @@
-"""Masks are read and checked once, here; everything else sees labels 0 background, 1 cytoplasm, 2 nucleus.
+"""What the values of a mask mean is decided here and nowhere else; everything else sees labels 0 background, 1 cytoplasm, 2 nucleus.
 
 Files come in one of the encodings of `ENCODINGS`. A value that an encoding does not know is an error that names it:
-anti-aliased edges and strays are rounded to the nearest level only where the caller says `snap=True`.
+anti-aliased edges and strays are rounded to the nearest level only where the caller says so (`snap=True`, or the encoding
+`grey`, which the readers of data sets use). Where the encoding is not told either, the level of cytoplasm is found in the
+histogram (`grey_levels`), because it drifts: BCCD draws it at 155 in some masks and at 161 in others.
 """
 
 from __future__ import annotations
@@ -26,15 +28,17 @@ __all__ = [
     "Labels",
     "Mask",
     "cell_of",
+    "commonest",
     "decode_mask",
     "encode_mask",
+    "grey_levels",
     "nucleus_of",
     "read_mask",
 ]
 
 Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-Encoding = Literal["auto", "labels", "binary", "zheng", "bccd"]
+Encoding = Literal["auto", "grey", "labels", "binary", "zheng", "bccd"]
 
 BACKGROUND: Final = 0
 CYTOPLASM: Final = 1
@@ -49,6 +53,10 @@ ENCODINGS: Mapping[str, Mapping[int, int]] = MappingProxyType(
     }
 )
 """What values in a file mean; `binary` takes its foreground label from the caller."""
+
+_SLACK = 12  # grey levels around a level that rounding and compression account for
+_CYTOPLASM_LEVELS = range(112, 172)
+_STRAYS = 0.1
 
 
 def read_mask(
@@ -99,9 +107,10 @@ def decode_mask(
 
     Args:
         values: Whole numbers or booleans, (H, W), or (H, W, C) whose first three channels are equal.
-        encoding: A key of `ENCODINGS`; `auto` takes the first that knows all values and, with `snap`, the one that knows
-            most pixels. A mask of 0 and 255 alone means the same in every encoding as long as `foreground` is 2.
-        snap: Round values that the encoding does not know to its nearest level (the lower of two equally near).
+        encoding: A key of `ENCODINGS`; `grey` finds the levels by `grey_levels` and rounds to them; `auto` takes the first
+            of `ENCODINGS` that knows all values and, with `snap`, else `grey`. A mask of 0 and 255 alone means the same in
+            every encoding as long as `foreground` is 2.
+        snap: Round values that the encoding does not know to its nearest level (the higher of two equally near).
         foreground: The label that 255 has in a `binary` mask, and True in a boolean one: 1 (a cell) or 2 (a nucleus).
         shape: Height and width of the image that the mask belongs to; None does not check.
 
@@ -115,9 +124,9 @@ def decode_mask(
         raise MaskError(
             f"Expected `foreground` to be 1 (cell) or 2 (nucleus), but got {foreground!r}; say which of them 255 is."
         )
-    if encoding != "auto" and encoding not in ENCODINGS:
+    if encoding not in ("auto", "grey", *ENCODINGS):
         raise MaskError(
-            f"Expected `encoding` to be one of auto, {', '.join(ENCODINGS)}, but got {encoding!r}; choose one of them."
+            f"Expected `encoding` to be one of auto, grey, {', '.join(ENCODINGS)}, but got {encoding!r}; choose one of them."
         )
     flat = _one_channel(np.asarray(values))
     if shape is not None and flat.shape != tuple(shape):
@@ -129,12 +138,9 @@ def decode_mask(
         return np.where(flat, foreground, BACKGROUND).astype(np.uint8)
     found, where, counts = _tallied(flat)
     levels = _levels(found, counts, encoding, snap=snap)
-    keys = np.array(sorted(levels))
-    if snap:
-        nearest = np.abs(found[:, None].astype(np.float64) - keys).argmin(axis=1)
-        meant = [levels[int(keys[index])] for index in nearest]
-    else:
-        meant = [levels[int(value)] for value in found]
+    keys = np.array(sorted(levels, reverse=True))
+    nearest = np.abs(found[:, None].astype(np.float64) - keys).argmin(axis=1)
+    meant = [levels[int(keys[index])] for index in nearest]
     if 255 in levels and len(levels) == 2:
         meant = [foreground if label else BACKGROUND for label in meant]
     decoded: Labels = np.array(meant, np.uint8)[where].reshape(flat.shape)
@@ -172,28 +178,65 @@ def _one_channel(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values
 
 
+def grey_levels(counts: npt.NDArray[np.integer[Any]]) -> Mapping[int, int]:
+    """Return the levels of a grey mask: 0 and 255, and that of cytoplasm where there is one.
+
+    Cytoplasm is the fullest value between black and white, if it lies from 112 to 171 and half of all pixels between are
+    within 12 of it; other pixels between are edges, and are rounded.
+
+    Args:
+        counts: Pixels by value, (256,).
+
+    Returns:
+        Label by value.
+
+    Raises:
+        MaskError: If more than a tenth of all pixels are far from every level, or if there are values near black and
+            none brighter: labels such as 0/1/2 are no grey levels.
+    """
+    between = np.array(counts)
+    between[: _SLACK + 1] = 0
+    between[255 - _SLACK :] = 0
+    bright = int(counts[255 - _SLACK :].sum())
+    level = int(between.argmax())
+    peak = int(between[max(level - _SLACK, 0) : level + _SLACK + 1].sum())
+    strays = int(between.sum())
+    levels: Mapping[int, int] = ENCODINGS["binary"]
+    if strays and 2 * peak >= strays and level in _CYTOPLASM_LEVELS:
+        levels, strays = {0: BACKGROUND, level: CYTOPLASM, 255: NUCLEUS}, strays - peak
+    faint = int(counts[1 : _SLACK + 1].sum())
+    if strays > _STRAYS * counts.sum() or (faint and not bright and not peak):
+        raise MaskError(
+            f"Expected `mask` to hold the levels 0/255, 0/128/255 or 0/155/255, but got mostly the values {commonest(counts)}; do recode it."
+        )
+    return levels
+
+
+def commonest(counts: npt.NDArray[np.integer[Any]]) -> str:
+    """Return the four values with most pixels as text, of counts by value (256,)."""
+    return ", ".join(str(value) for value in np.argsort(-counts, kind="stable")[:4] if counts[value])
+
+
 def _levels(
     found: npt.NDArray[Any], counts: npt.NDArray[Any], encoding: str, *, snap: bool
 ) -> Mapping[int, int]:
     """Return the encoding that fits the values found, or say which do not fit."""
     present = {int(value) for value in found}
-    if encoding == "auto":
-        for levels in ENCODINGS.values():
+    known = [ENCODINGS[encoding]] if encoding in ENCODINGS else [*ENCODINGS.values()]
+    if encoding != "grey":
+        for levels in known:
             if present <= levels.keys():
                 return levels
-        if snap:
-            known = {
-                name: int(counts[np.isin(found, list(levels))].sum()) for name, levels in ENCODINGS.items()
-            }
-            return ENCODINGS[max(known, key=lambda name: known[name])]
-        expected = " or ".join("/".join(map(str, levels)) for levels in ENCODINGS.values())
-        strays = sorted(present - ENCODINGS["zheng"].keys() - ENCODINGS["bccd"].keys()) or sorted(present)
-    else:
-        levels = ENCODINGS[encoding]
-        strays = sorted(present - levels.keys())
-        if not strays or snap:
-            return levels
-        expected = "/".join(map(str, levels))
+    if snap and encoding in ENCODINGS:
+        return ENCODINGS[encoding]
+    strays = sorted(present - set(range(256)))
+    if not strays and (snap or encoding == "grey"):
+        tally = np.zeros(256, np.int64)
+        tally[found.astype(np.int64)] = counts
+        return grey_levels(tally)
+    expected = " or ".join("/".join(map(str, levels)) for levels in known)
+    largest = ENCODINGS["zheng"].keys() | ENCODINGS["bccd"].keys()
+    strays = strays or sorted(present - (known[0].keys() if len(known) == 1 else largest)) or sorted(present)
     shown = ", ".join(map(str, strays[:8])) + (f" and {len(strays) - 8} more" if len(strays) > 8 else "")
     pixels = int(counts[np.isin(found, strays)].sum())
     raise MaskError(
@@ -207,7 +250,7 @@ def encode_mask(labels: Labels, encoding: Encoding = "zheng") -> Labels:
 
     Args:
         labels: (H, W), values 0, 1, 2.
-        encoding: A key of `ENCODINGS`; in `binary` every cell pixel is 255.
+        encoding: A key of `ENCODINGS`, neither `auto` nor `grey`; in `binary` every cell pixel is 255.
 
     Returns:
         Values, (H, W) uint8.

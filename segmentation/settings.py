@@ -9,7 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Hardware", "Settings"]
+__all__ = ["Hardware", "Precision", "Seed", "Settings"]
+
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+"""Of what is computed; weights are always of 32 bits."""
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""What every library takes as a seed."""
 
 
 class Settings(BaseModel):
@@ -21,7 +27,9 @@ class Settings(BaseModel):
 class Hardware(Settings):
     """What to train on, in Lightning's words."""
 
-    accelerator: str = "auto"
-    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
-    strategy: str = "auto"
-    precision: str = "32-true"
+    accelerator: str = Field("auto", description="auto, cpu, gpu or mps")
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(1, description="how many, or auto for all")
+    strategy: str = Field("auto", description="how several share the work, such as ddp")
+    precision: Precision = Field(
+        "32-true", description="32-true, bf16-mixed, 16-mixed, or auto: bf16-mixed where it is the faster"
+    )

@@ -13,7 +13,7 @@ from torch import nn
 
 from segmentation.errors import ParameterError
 
-__all__ = ["TileSettings", "blend_window", "supports_bf16", "tile_starts", "tiled_probabilities"]
+__all__ = ["TileSettings", "blend_window", "flipped", "supports_bf16", "tile_starts", "tiled_probabilities"]
 
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
 
@@ -53,6 +53,12 @@ def supports_bf16(device: torch.device) -> bool:
         return False
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)
+
+
+def flipped(images: torch.Tensor, flips: bool) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
+    """Give images (B, C, H, W) as they are and, with `flips`, mirrored three ways, each after the axes to mirror it back."""
+    for axes in _FLIPS if flips else _FLIPS[:1]:
+        yield axes, images.flip(axes) if axes else images
 
 
 def tile_starts(length: int, size: int, overlap: int) -> list[int]:
@@ -142,15 +148,14 @@ def tiled_probabilities(
 
 
 def _predict(network: nn.Module, batch: torch.Tensor, flips: bool) -> torch.Tensor:
-    chosen = _FLIPS if flips else _FLIPS[:1]
     mean = torch.zeros(())
-    for number, axes in enumerate(chosen):
+    for number, (axes, view) in enumerate(flipped(batch, flips)):
         # Contiguous planes first: a softmax over three interleaved channels takes five times as long.
-        logits: torch.Tensor = network(batch.flip(axes) if axes else batch).float().contiguous()
+        logits: torch.Tensor = network(view).float().contiguous()
         part = logits.softmax(dim=1)
         part = part.flip(axes) if axes else part
         mean = mean + part if number else part
-    return mean / len(chosen) if flips else mean
+    return mean / len(_FLIPS) if flips else mean
 
 
 _Place = tuple[tuple[slice, slice], torch.Tensor]

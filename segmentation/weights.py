@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from segmentation.errors import ModelError
+from segmentation.files import sha256_of, write_bytes, write_json
 from segmentation.networks import NetworkRecipe, SegmentationNetwork, create_network
 
 __all__ = ["SHIPPED", "ModelCard", "load_network", "load_shipped", "read_card", "save_network", "write_card"]
@@ -59,17 +60,19 @@ def save_network(network: SegmentationNetwork, path: Path, card: ModelCard, half
 
     Returns:
         The card as written.
+
+    Raises:
+        WriteError: If they cannot be written.
     """
     tensors = {
         name: (value.half() if half and value.is_floating_point() else value).contiguous().cpu()
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(save(tensors))  # `save_file` would make it readable by its owner alone
-    written = ModelCard(**{**_fields(card), "recipe": network.recipe, "sha256": _sha256(temporary)})
+    data = save(tensors)
+    written = replace(card, recipe=network.recipe, sha256=hashlib.sha256(data).hexdigest())
     write_card(written, path)
-    temporary.replace(path)
+    write_bytes(path, data)
     return written
 
 
@@ -110,7 +113,12 @@ def load_network(path: Path, device: str = "cpu") -> SegmentationNetwork:
         ModelError: If a file is missing, damaged, or does not fit the card.
     """
     card = read_card(path)
-    found = _sha256(path)
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise ModelError(
+            f"Expected {path} to be a weight file, but got: {error}; do check the path"
+        ) from error
     if found != card.sha256:
         raise ModelError(
             f"Expected {path.name} to have sha256 {card.sha256[:12]}..., but got {found[:12]}...; "
@@ -141,22 +149,6 @@ def load_shipped(device: str = "cpu") -> SegmentationNetwork:
     return load_network(SHIPPED, device)
 
 
-def _fields(card: ModelCard) -> dict[str, Any]:
-    return {name: getattr(card, name) for name in card.__dataclass_fields__}
-
-
 def write_card(card: ModelCard, path: Path) -> None:
     """Write a card beside the weight file `path`, whole or not at all."""
-    place = path.with_suffix(".json")
-    temporary = place.with_name(place.name + ".tmp")
-    temporary.write_text(json.dumps(asdict(card), indent=2) + "\n", "utf-8")
-    temporary.replace(place)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ModelError(
-            f"Expected {path} to be a weight file, but got: {error}; do check the path"
-        ) from error
+    write_json(path.with_suffix(".json"), card)

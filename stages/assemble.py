@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ import numpy.typing as npt
 from stages.data.catalogue import DataSet, find_dataset, read_dataset
 from stages.data.images import content_key, load_rgb
 from stages.data.sample import Sample
-from stages.data.store import cache_folder, cached, open_store
+from stages.data.store import cache_folder
 from stages.errors import DataError
 from stages.preprocess import Preprocess
 from stages.settings import DataSettings, SplitSettings
 from stages.splits import methods as splits
 from stages.splits.chains import Learned, Place, split_chain, tie_stages
-from stages.splits.duplicates import Copies, Pairs, find_copies, group_duplicates, near_duplicates
+from stages.splits.duplicates import copies_between, group_copies
 from stages.splits.origins import locate_crops, stated_origins, tie_crops
 from stages.splits.split import Part, Split, check_split, load_split, save_split
 from stages.task import Task
@@ -31,9 +30,6 @@ __all__ = ["Assembled", "assemble", "make_task", "split_stages"]
 
 Told = Callable[[str, int, int], None]
 """Called with (what is being done, done, total)."""
-
-_THUMBNAIL = 64
-_COPIES = 1  # raise it when the search for copies changes, so that none is read from an older cache
 
 
 @dataclass(frozen=True)
@@ -85,11 +81,7 @@ def assemble(settings: DataSettings, near_duplicates: bool, tell: Told | None = 
     notes: list[str] = []
     fingerprint = content_key(samples)
     if near_duplicates:
-        thumbnails = open_store(
-            samples, fingerprint, _THUMBNAIL, progress=_bind(tell, f"{dataset.name}: decode")
-        )
-        copies = cached("copies", f"{_COPIES}|{fingerprint}", lambda: asdict(find_copies(thumbnails)))
-        samples, report = group_duplicates(samples, Copies.from_json(copies))
+        samples, report = group_copies(samples, fingerprint, _bind(tell, f"{dataset.name}: decode"))
         notes += report.sentences()
     rendered = (settings.root / "rendered.json").is_file() or (
         settings.root.parent / "rendered.json"
@@ -295,16 +287,9 @@ def _copies_between(stages: Mapping[int, Assembled]) -> list[tuple[Place, Place]
         first, second = stages[a], stages[b]
         if first.fingerprint == second.fingerprint:
             continue  # the same images by name
-        key = f"{_COPIES}|{first.fingerprint}|{second.fingerprint}"
-        found = cached("copies", key, partial(_search_both, first, second))
-        count = len(first.samples)
-        pairs += [((a, i), (b, j - count)) for i, j in found if i < count <= j]
+        found = copies_between(first.samples, first.fingerprint, second.samples, second.fingerprint)
+        pairs += [((a, i), (b, j)) for i, j in found]
     return pairs
-
-
-def _search_both(first: Assembled, second: Assembled) -> Pairs:
-    pictures = [open_store(one.samples, one.fingerprint, _THUMBNAIL) for one in (first, second)]
-    return near_duplicates(np.concatenate(pictures))
 
 
 def _origins(crops: Assembled, fields: Assembled, tell: Told | None) -> tuple[dict[str, str], str]:

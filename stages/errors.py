@@ -4,15 +4,14 @@
 
     StagesError             what this floor can say went wrong
     ├── DataError           a file, folder, label or parameter of the data (also a ValueError)
-    ├── ModelError          a backbone, weight file or training setting (also a ValueError)
-    └── TrainingError       the training itself failed (also a FailedError, exit code 1)
+    └── ModelError          a backbone, weight file or training setting (also a ValueError)
 
 Messages follow one form: "Expected `argument` to be ..., but got ...; do ...".
 """
 
-from segmentation.errors import FailedError, MtlError
+from segmentation.errors import MtlError
 
-__all__ = ["DataError", "ModelError", "StagesError", "TrainingError"]
+__all__ = ["DataError", "ModelError", "StagesError"]
 
 
 class StagesError(MtlError):
@@ -25,7 +24,3 @@ class DataError(StagesError, ValueError):
 
 class ModelError(StagesError, ValueError):
     """A backbone, a weight file or a training setting is not what was expected."""
-
-
-class TrainingError(FailedError, StagesError):
-    """A training that began well failed: its loss is no longer finite."""

@@ -6,7 +6,6 @@ The same object prepares the images of a training and one that nobody has seen: 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from segmentation.errors import SegmentationError
 from stages.data.images import load_rgb
 from stages.data.sample import Sample
-from stages.data.store import Preparation, cache_folder, open_store, resize
+from stages.data.store import Preparation, cache_folder, open_store, resize, write_cache
 from stages.errors import DataError
 from stages.settings import PreprocessSettings
 
@@ -158,19 +157,10 @@ def _masks(
         found.append(np.asarray(cv2.imencode(".png", mask)[1], np.uint8).ravel())
         if progress:
             progress(done, len(samples))
-    _write(path, found)
+    write_cache(path, lambda temporary: _save(temporary, found))
     return found
 
 
-def _write(path: Path, masks: Sequence[npt.NDArray[np.uint8]]) -> None:
-    temporary = path.with_name(f"{path.stem}-{os.getpid()}.npz")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(temporary, bytes=np.concatenate(masks), ends=np.cumsum([len(mask) for mask in masks]))
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(
-            f"Expected {path.parent} to be writable, but got: {error.strerror or error}; "
-            "do free space there or set MTL_CACHE to another folder"
-        ) from error
+def _save(path: Path, masks: Sequence[npt.NDArray[np.uint8]]) -> None:
+    with path.open("wb") as stream:  # an open file, because a path would get a suffix
+        np.savez(stream, bytes=np.concatenate(masks), ends=np.cumsum([len(mask) for mask in masks]))

@@ -1,12 +1,18 @@
-"""Shared by all tests: a cache of their own, tiny rendered smears, tiny networks."""
+"""Shared by all tests: a cache of their own, tiny rendered smears, tiny networks, commands without a process."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
@@ -22,6 +28,25 @@ TINY_BACKBONE = "test_resnet"
 def interruptible() -> None:
     """Let a process be stopped by SIGINT (as `preexec_fn`): what a shell starts in the background inherits that it is ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def called(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run an `mtl` command here: as a process of its own would, without the seconds that it spends on importing torch."""
+    from mtl.cli.app import main
+
+    out, err = io.StringIO(), io.StringIO()
+    typed = ["mtl", *map(str, arguments)]
+    with (
+        contextlib.chdir(cwd),
+        mock.patch.object(sys, "argv", typed),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        with pytest.raises(SystemExit) as end:
+            main()
+    return subprocess.CompletedProcess(typed, int(end.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -91,27 +116,6 @@ def tiny_experiment(rendered: Path, *sets: str, **values: Any) -> Experiment:
         )
         small += [f"{stage}.{text}" for text in own]
     return load_config("default", values, [*small, *sets])
-
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """Give `mtl` a command line in this process, in a folder of its own; returns exit code, output and complaints."""
-    from mtl.cli import app
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(app, "keep_freed_memory", lambda: None)
-
-    def give(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["mtl", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            app.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return give
 
 
 @pytest.fixture(scope="session")

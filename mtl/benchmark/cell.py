@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl.benchmark.plan import Cell, Design, cell_key, experiment_of
-from mtl.config import Experiment
+from mtl.benchmark.plan import BenchmarkSettings, Cell, cell_key, experiment_of
 from mtl.progress import Steps
 from mtl.records import CellRecord, ChainScores, write_record
 from mtl.run.chain import run_experiment
@@ -19,14 +18,13 @@ __all__ = ["run_cell"]
 _METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auroc", "ece")
 
 
-def run_cell(folder: Path, cell: Cell, design: Design, experiment: Experiment, steps: Steps) -> CellRecord:
+def run_cell(folder: Path, cell: Cell, settings: BenchmarkSettings, steps: Steps) -> CellRecord:
     """Train and test all chains on one split.
 
     Args:
         folder: Of the benchmark; cells share its stages, so a chain's beginning is trained once.
         cell: Which split, seed and backbone.
-        design: Of the benchmark.
-        experiment: The configuration as given, with data folders.
+        settings: Of the benchmark, with data folders.
         steps: Told about progress.
 
     Returns:
@@ -36,29 +34,29 @@ def run_cell(folder: Path, cell: Cell, design: Design, experiment: Experiment, s
         StagesError: If data, weights or training fail.
         KeyboardInterrupt: If stopped; the same call goes on.
     """
-    chosen = experiment_of(cell, design, experiment)
+    chosen = experiment_of(cell, settings)
     run = RunFolder(folder / "cells" / cell.name, folder / "stages")
     done = run_experiment(chosen, run, "", steps, scratch=True)
     counts = next(iter(done.values()))[-1].learned_record().data.counts
     result = CellRecord(
-        key=cell_key(cell, design, experiment),
+        key=cell_key(cell, settings),
         repeat=cell.repeat,
         fold=cell.fold,
         backbone=cell.backbone,
         seed=cell.seed,
         trained=sum(counts["train"].values()),
         tested=sum(counts["test"].values()),
-        chains={chain: _scores(stages, cell, design) for chain, stages in done.items()},
+        chains={chain: _scores(stages, cell, settings.benchmark.draw) for chain, stages in done.items()},
     )
     write_record(run.path / "cell.json", result)
     return result
 
 
-def _scores(stages: list[StageFolder], cell: Cell, design: Design) -> ChainScores:
+def _scores(stages: list[StageFolder], cell: Cell, draw: int) -> ChainScores:
     record, predictions = stages[-1].learned_record(), stages[-1].predictions()
     scores = _points(record.evaluation)
-    if design.draw:
-        scores |= _drawn(predictions, design.draw, cell.seed)
+    if draw:
+        scores |= _drawn(predictions, draw, cell.seed)
     best = record.over_colour.baseline if record.over_colour else None
     return ChainScores(
         stage=stages[-1].path.name,

@@ -4,48 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from mtl.config import STAGE_FIELDS, Experiment
+from pydantic import Field, field_validator, model_validator
+
+from mtl.config import STAGE_FIELDS, Experiment, check_order, parse_chains
 from mtl.errors import ConfigError
 from mtl.loading import dump_settings
-from mtl.runs import stage_key
+from segmentation.settings import Settings
+from stages.settings import StageSettings
 
-__all__ = ["Cell", "Design", "cell_key", "cells_of", "experiment_of"]
+__all__ = ["BenchmarkSettings", "Cell", "Design", "cell_key", "cells_of", "experiment_of"]
 
 _RESAMPLES = 100
 """Of the bootstrap within a cell, which no verdict uses."""
 
 
-@dataclass(frozen=True)
-class Design:
-    """How a benchmark repeats.
+class Design(Settings):
+    """How a benchmark repeats, and what it says in the end."""
 
-    Attributes:
-        chains: The chains that are compared, two or more.
-        repeats: J, or how often the folds are dealt anew.
-        folds: Folds of a k-fold; 0 for repeated hold-outs.
-        backbones: timm names; empty for the one of the configuration.
-        draw: Score on so many test images drawn at random in every repeat (paper A's n = 150); 0 for all.
-    """
+    chains: tuple[tuple[int, ...], ...] = Field(
+        ((1, 3), (1, 2, 3)),
+        description="chains to compare, such as --chains 1,3 1,2,3; 3 alone starts from random weights",
+    )
+    repeats: int = Field(10, description="random splits, or how often folds are dealt anew")
+    folds: int = Field(0, description="folds of a k-fold; 0 for repeated hold-outs")
+    backbones: tuple[str, ...] = Field(
+        (), description="several timm models, separated by commas; if not given, that of the configuration"
+    )
+    draw: int = Field(
+        0, description="score on so many test images drawn in every repeat (paper A: 150); 0 for all"
+    )
+    metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auroc"] = Field(
+        "macro_f1",
+        description="what the verdict is about: accuracy, balanced_accuracy, macro_f1, weighted_f1 or macro_auroc",
+    )
+    rope: float = Field(
+        1.0, ge=0, lt=100, description="differences up to so many points are practically none"
+    )
 
-    chains: tuple[tuple[int, ...], ...]
-    repeats: int = 10
-    folds: int = 0
-    backbones: tuple[str, ...] = ()
-    draw: int = 0
+    @field_validator("chains", mode="before")
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
+        return parse_chains(value, "--chains")
 
-    def check(self) -> None:
-        """Refuse what cannot be compared.
+    @field_validator("backbones", mode="before")
+    @classmethod
+    def _parted(cls, value: Any) -> Any:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
-        Raises:
-            ConfigError: One line that names the flag.
-        """
+    @model_validator(mode="after")
+    def _comparable(self) -> Design:
         if len(set(self.chains)) < 2:
             raise ConfigError(
                 f"Expected `--chains` to be two chains or more, but got {_text(self.chains)}; do write --chains 1,3 1,2,3"
             )
-        if len({chain[-1] for chain in self.chains}) > 1:
+        if len({chain[-1:] for chain in self.chains}) > 1:
             raise ConfigError(
                 f"Expected `--chains` to end with the same stage, but got {_text(self.chains)}; do compare 1,3 with 1,2,3"
             )
@@ -60,6 +74,23 @@ class Design:
             raise ConfigError(
                 "Expected `--repeats` to be 2 or more, but got 1: one pair shows no spread; do repeat or give --folds"
             )
+        return self
+
+
+class BenchmarkSettings(Experiment):
+    """Everything that decides what a benchmark computes: an experiment, and how it is repeated."""
+
+    benchmark: Design = Design()
+
+    @model_validator(mode="after")
+    def _begun_alike(self) -> BenchmarkSettings:
+        for chain in self.benchmark.chains:
+            check_order(chain, "--chains")
+        if self.seed + self.benchmark.repeats > 2**32:
+            raise ConfigError(
+                f"Expected the seed of the last repeat to be below 2**32, but got {self.seed + self.benchmark.repeats - 1}; do lower --seed"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -84,18 +115,19 @@ class Cell:
         return f"repeat{self.repeat:02}-fold{self.fold:02}-{self.backbone}"
 
 
-def cells_of(design: Design, experiment: Experiment) -> list[Cell]:
+def cells_of(settings: BenchmarkSettings) -> list[Cell]:
     """Return the cells, repeat by repeat and fold by fold; every backbone gets the same splits."""
-    backbones = design.backbones or (experiment.backbone,)
+    design = settings.benchmark
+    backbones = design.backbones or (settings.backbone,)
     return [
-        Cell(repeat, fold, backbone, experiment.seed + repeat)
+        Cell(repeat, fold, backbone, settings.seed + repeat)
         for repeat in range(design.repeats)
         for fold in range(max(design.folds, 1))
         for backbone in backbones
     ]
 
 
-def experiment_of(cell: Cell, design: Design, experiment: Experiment) -> Experiment:
+def experiment_of(cell: Cell, settings: BenchmarkSettings) -> Experiment:
     """Return what a cell runs.
 
     Hold-outs are drawn anew by the cell's seed. Block hold-outs do not depend on a seed: the tested block moves round the
@@ -103,14 +135,14 @@ def experiment_of(cell: Cell, design: Design, experiment: Experiment) -> Experim
 
     Args:
         cell: Of `cells_of`.
-        design: Of the benchmark.
-        experiment: The configuration as given.
+        settings: Of the benchmark.
     """
+    design = settings.benchmark
     first, *others = design.chains
     last = STAGE_FIELDS[first[-1]]
-    settings = getattr(experiment, last)
+    stage: StageSettings = getattr(settings, last)
     split: dict[str, Any] = {}
-    if settings.split.method == "block":
+    if stage.split.method == "block":
         # Dealt anew, blocks must not be the same ones again.
         split["offset"] = (
             cell.repeat / design.repeats
@@ -121,24 +153,27 @@ def experiment_of(cell: Cell, design: Design, experiment: Experiment) -> Experim
             split["test"] = 1 / design.folds
     elif design.folds:
         split |= {"method": "kfold", "folds": design.folds, "fold": cell.fold}
-    elif settings.split.method in ("official", "files"):
+    elif stage.split.method in ("official", "files"):
         raise ConfigError(
-            f"Expected `{last}.split.method` to be grouped, block or kfold, but got {settings.split.method!r}: repeats need other splits; "
+            f"Expected `{last}.split.method` to be grouped, block or kfold, but got {stage.split.method!r}: repeats need other splits; "
             f"do --set {last}.split.method=grouped"
         )
-    stage = settings.model_copy(update={"split": settings.split.model_copy(update=split)})
-    evaluation = experiment.evaluation.model_copy(update={"resamples": _RESAMPLES})
-    return experiment.model_copy(
-        update={
-            "name": cell.name, "seed": cell.seed, "backbone": cell.backbone, "stages": first, "against": tuple(others),
-            last: stage, "evaluation": evaluation,
-        }
-    )  # fmt: skip
+    changed = {
+        "name": cell.name, "seed": cell.seed, "backbone": cell.backbone, "stages": first, "against": tuple(others),
+        last: stage.model_copy(update={"split": stage.split.model_copy(update=split)}),
+        "evaluation": settings.evaluation.model_copy(update={"resamples": _RESAMPLES}),
+    }  # fmt: skip
+    values: dict[str, Any] = {
+        key: changed.get(key, getattr(settings, key)) for key in Experiment.model_fields
+    }
+    return Experiment.model_construct(**values)
 
 
-def cell_key(cell: Cell, design: Design, experiment: Experiment) -> str:
+def cell_key(cell: Cell, settings: BenchmarkSettings) -> str:
     """Return the hash of everything that decides a cell's result but the data themselves."""
-    return stage_key(dump_settings(experiment_of(cell, design, experiment)), design.draw)
+    from mtl.runs import stage_key  # the flags' defaults are read from here, and --help shall not load numpy
+
+    return stage_key(dump_settings(experiment_of(cell, settings)), settings.benchmark.draw)
 
 
 def _text(chains: Sequence[Sequence[int]]) -> str:

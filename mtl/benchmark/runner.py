@@ -6,9 +6,8 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from mtl.benchmark.plan import Cell, Design, cell_key, cells_of
+from mtl.benchmark.plan import BenchmarkSettings, Cell, Design, cell_key, cells_of
 from mtl.benchmark.workers import run_in_workers
-from mtl.config import Experiment
 from mtl.loading import dump_settings
 from mtl.progress import Reporter
 from mtl.records import CellRecord, read_record
@@ -20,16 +19,14 @@ __all__ = ["run_benchmark"]
 
 
 def run_benchmark(
-    experiment: Experiment, design: Design, folder: Path, workers: int, metric: str, reporter: Reporter
+    settings: BenchmarkSettings, folder: Path, workers: int, reporter: Reporter
 ) -> list[CellRecord]:
     """Run every cell that is not done yet and return the results of all, in the order of the plan.
 
     Args:
-        experiment: The configuration as given.
-        design: Chains, repeats, folds, backbones.
-        folder: Of the benchmark, made if missing: `cells/`, `stages/`, `config.yaml`, `design.json`.
+        settings: As given.
+        folder: Of the benchmark, made if missing: `cells/`, `stages/`, `config.yaml`.
         workers: Processes side by side; each gets its share of the cores.
-        metric: Shown in the live table.
         reporter: Shows progress, and a line for every cell as it is done.
 
     Raises:
@@ -37,41 +34,39 @@ def run_benchmark(
         StagesError: If data, weights or training fail in a cell; cells that are done stay.
         KeyboardInterrupt: If stopped; the same call goes on.
     """
-    design.check()
+    design = settings.benchmark
     run = RunFolder(folder)
     with run.lock():
         run.claim("benchmark")
-        experiment = with_rendered_data(
-            experiment.model_copy(update={"stages": design.chains[0], "against": design.chains[1:]}), reporter
+        settings = with_rendered_data(
+            settings.model_copy(update={"stages": design.chains[0], "against": design.chains[1:]}), reporter
         )
-        write_text(folder / "config.yaml", dump_settings(experiment))
-        cells = cells_of(design, experiment)
-        done = _finished(folder, cells, design, experiment)
+        write_text(folder / "config.yaml", dump_settings(settings))
+        cells = cells_of(settings)
+        done = _finished(folder, cells, settings)
         if done:
             reporter.say(f"{len(done)} of {len(cells)} cells are done already")
         for cell in cells:
             if cell in done:
-                reporter.say(_line(cell, done[cell], design, metric))
+                reporter.say(_line(cell, done[cell], design))
         todo = [cell for cell in cells if cell not in done]
         reporter.step("cells", len(done), len(cells))
-        with closing(_results(folder, todo, design, experiment, min(workers, len(todo)), reporter)) as found:
+        with closing(_results(folder, todo, settings, min(workers, len(todo)), reporter)) as found:
             for cell, result in found:
                 done[cell] = result
-                reporter.say(_line(cell, result, design, metric))
+                reporter.say(_line(cell, result, design))
                 reporter.step("cells", len(done), len(cells))
         results = [done[cell] for cell in cells]
         write_json(folder / "results.json", [result.model_dump(mode="json") for result in results])
     return results
 
 
-def _finished(
-    folder: Path, cells: Sequence[Cell], design: Design, experiment: Experiment
-) -> dict[Cell, CellRecord]:
+def _finished(folder: Path, cells: Sequence[Cell], settings: BenchmarkSettings) -> dict[Cell, CellRecord]:
     found = {}
     for cell in cells:
         path = folder / "cells" / cell.name / "cell.json"
         result = read_record(path, CellRecord) if path.is_file() else None
-        if result and result.key == cell_key(cell, design, experiment):
+        if result and result.key == cell_key(cell, settings):
             found[cell] = result
     return found
 
@@ -79,8 +74,7 @@ def _finished(
 def _results(
     folder: Path,
     cells: Sequence[Cell],
-    design: Design,
-    experiment: Experiment,
+    settings: BenchmarkSettings,
     workers: int,
     reporter: Reporter,
 ) -> Generator[tuple[Cell, CellRecord], None, None]:
@@ -90,9 +84,9 @@ def _results(
         from mtl.benchmark.cell import run_cell
 
         for cell in cells:
-            yield cell, run_cell(folder, cell, design, experiment, _Within(reporter, cell.name))
+            yield cell, run_cell(folder, cell, settings, _Within(reporter, cell.name))
         return
-    yield from run_in_workers(folder, cells, design, experiment, workers, reporter)
+    yield from run_in_workers(folder, cells, settings, workers, reporter)
 
 
 class _Within:
@@ -108,7 +102,8 @@ class _Within:
         self.reporter.step("cell", at, max(total, 1), f"{self.cell}: {name}  {text}")
 
 
-def _line(cell: Cell, result: CellRecord, design: Design, metric: str) -> str:
+def _line(cell: Cell, result: CellRecord, design: Design) -> str:
+    metric = design.metric
     scores = "  ".join(f"{chain} {entry.scores[metric]:.3f}" for chain, entry in result.chains.items())
     where = f"repeat {cell.repeat + 1}/{design.repeats}" + (
         f" fold {cell.fold + 1}/{design.folds}" if design.folds else ""

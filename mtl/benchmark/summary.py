@@ -9,21 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtl.benchmark.plan import Design
+from mtl.benchmark.plan import BenchmarkSettings, Design
 from mtl.benchmark.runner import run_benchmark
 from mtl.comparison.compare import Compared, ImageTests, Splits, compare_predictions, compare_scores
 from mtl.comparison.files import Written, write_comparison
 from mtl.comparison.report import ComparisonContent, PaperRow
 from mtl.comparison.tables import Predictions, Scores, read_predictions
-from mtl.config import Experiment
-from mtl.errors import ConfigError
 from mtl.progress import Reporter
 from mtl.records import CellRecord, LearnedRecord
 from mtl.runs import StageFolder, environment
 
-__all__ = ["METRICS", "benchmark_and_report", "summarise"]
+__all__ = ["benchmark_and_report", "summarise"]
 
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auroc")
 Results = Sequence[CellRecord]
 
 _PAPER = tuple(
@@ -36,65 +33,47 @@ _PAPER = tuple(
 )
 
 
-def benchmark_and_report(
-    experiment: Experiment, design: Design, folder: Path, workers: int, metric: str, rope: float, command: str
-) -> Written:
+def benchmark_and_report(settings: BenchmarkSettings, folder: Path, workers: int, command: str) -> Written:
     """Run a benchmark, judge it, and write its report.
 
     Args:
-        experiment: The configuration as given.
-        design: Chains, repeats, folds, backbones.
+        settings: As given.
         folder: Of the benchmark.
         workers: Cells side by side.
-        metric: One of `METRICS`, which the verdict is about.
-        rope: Differences up to so many points are practically none.
         command: As typed.
 
     Raises:
         MtlError: If the design cannot be run.
         StagesError: If data, weights or training fail.
     """
-    if metric not in METRICS:
-        raise ConfigError(
-            f"Expected `--metric` to be one of {', '.join(METRICS)}, but got {metric!r}; do choose one"
-        )
-    if not 0 <= rope < 100:
-        raise ConfigError(
-            f"Expected `--rope` to be from 0 to below 100 points, but got {rope:g}; do change it"
-        )
     with Reporter() as reporter:
-        results = run_benchmark(experiment, design, folder, workers, metric, reporter)
-    return write_comparison(summarise(results, design, folder, metric, rope, command), folder / "report")
+        results = run_benchmark(settings, folder, workers, reporter)
+    return write_comparison(summarise(results, settings.benchmark, folder, command), folder / "report")
 
 
-def summarise(
-    results: Results, design: Design, folder: Path, metric: str, rope: float, command: str
-) -> ComparisonContent:
+def summarise(results: Results, design: Design, folder: Path, command: str) -> ComparisonContent:
     """Return what the report of a benchmark says.
 
     Args:
         results: `cell.json` of every cell, in the order of the plan.
         design: Of the benchmark.
         folder: Of the benchmark.
-        metric: What the verdict is about.
-        rope: In points.
         command: As typed.
 
     Raises:
         StatisticsError: If the scores permit no test.
     """
+    metric = design.metric
     backbones = list(dict.fromkeys(result.backbone for result in results))
-    compared = tuple(
-        _chains(results, backbone, design, metric, rope, len(backbones) > 1) for backbone in backbones
-    )
-    several = () if len(backbones) < 3 else (_backbones(results, backbones, design, metric, rope),)
+    compared = tuple(_chains(results, backbone, design, len(backbones) > 1) for backbone in backbones)
+    several = () if len(backbones) < 3 else (_backbones(results, backbones, design),)
     chains = list(results[0].chains)
     last = StageFolder(folder / "stages" / results[0].chains[chains[0]].stage).learned_record()
     return ComparisonContent(
         name=" against ".join(reversed(chains)) if len(chains) == 2 else f"{len(chains)} chains",
         metric=metric.replace("_", " "),
         verdicts=tuple(verdict for part in (*compared, *several) for verdict in part.verdicts),
-        notes=tuple(_notes(results, design, last, metric)),
+        notes=tuple(_notes(results, design, last)),
         rendered=last.data.rendered,
         compared=(*compared, *several),
         images=tuple(_images(results, backbones[0], folder)),
@@ -126,28 +105,26 @@ def _splits(results: Results, design: Design) -> Splits:
     return Splits(counts=(trained, tested))
 
 
-def _chains(
-    results: Results, backbone: str, design: Design, metric: str, rope: float, several: bool
-) -> Compared:
-    title = f"{metric.replace('_', ' ')} of the chains" + (f", {backbone}" if several else "")
-    return compare_scores(_table(results, backbone, metric), _splits(results, design), rope, title)
+def _chains(results: Results, backbone: str, design: Design, several: bool) -> Compared:
+    title = f"{design.metric.replace('_', ' ')} of the chains" + (f", {backbone}" if several else "")
+    return compare_scores(
+        _table(results, backbone, design.metric), _splits(results, design), design.rope, title
+    )
 
 
-def _backbones(
-    results: Results, backbones: Sequence[str], design: Design, metric: str, rope: float
-) -> Compared:
+def _backbones(results: Results, backbones: Sequence[str], design: Design) -> Compared:
     """Compare the backbones by the longest chain."""
     chain = max(results[0].chains, key=len)
     columns = []
     for backbone in backbones:
-        table = _table(results, backbone, metric)
+        table = _table(results, backbone, design.metric)
         columns.append(table.values[:, table.names.index(chain)])
-    rows = _table(results, backbones[0], metric).rows
+    rows = _table(results, backbones[0], design.metric).rows
     scores = Scores(tuple(backbones), np.stack(columns, axis=1), rows, 100.0)
-    return compare_scores(scores, _splits(results, design), rope, f"Backbones, chain {chain}")
+    return compare_scores(scores, _splits(results, design), design.rope, f"Backbones, chain {chain}")
 
 
-def _notes(results: Results, design: Design, last: LearnedRecord, metric: str) -> list[str]:
+def _notes(results: Results, design: Design, last: LearnedRecord) -> list[str]:
     data = last.data
     kind = " (rendered smears, not patient data)" if data.rendered else ""
     how = f"{design.repeats} times {design.folds} folds" if design.folds else f"{design.repeats} hold-outs"
@@ -161,11 +138,11 @@ def _notes(results: Results, design: Design, last: LearnedRecord, metric: str) -
     ]
     if design.draw:
         notes.append(f"Every repeat is scored on {design.draw} test images drawn at random, as in paper A.")
-    colour = [next(iter(result.chains.values())).colour.get(metric) for result in results]
+    colour = [next(iter(result.chains.values())).colour.get(design.metric) for result in results]
     if None not in colour:
         alone = float(np.mean(np.array(colour, np.float64)))
         best = max(
-            (float(np.mean([result.chains[chain].scores[metric] for result in results])), chain)
+            (float(np.mean([result.chains[chain].scores[design.metric] for result in results])), chain)
             for chain in results[0].chains
         )
         text = f"Colour alone, without any shape, reaches {100 * alone:.1f} points on the same splits; the best chain ({best[1]}) {100 * best[0]:.1f}."

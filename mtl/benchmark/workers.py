@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mtl.benchmark.plan import Cell, Design
-from mtl.config import Experiment
-from mtl.errors import RunError
+from mtl.benchmark.plan import BenchmarkSettings, Cell
+from mtl.errors import FailedError
 from mtl.progress import Steps
 from mtl.records import CellRecord
 from stages.memory import keep_freed_memory
@@ -26,20 +25,19 @@ _told: Any = None
 
 
 def run_in_workers(
-    folder: Path, cells: Sequence[Cell], design: Design, experiment: Experiment, workers: int, reporter: Steps
+    folder: Path, cells: Sequence[Cell], settings: BenchmarkSettings, workers: int, reporter: Steps
 ) -> Generator[tuple[Cell, CellRecord], None, None]:
     """Yield every cell with its result as it is done; closing the generator stops the workers.
 
     Args:
         folder: Of the benchmark.
         cells: To be run.
-        design: Of the benchmark.
-        experiment: The configuration as given, with data folders.
+        settings: Of the benchmark, with data folders.
         workers: Processes, two or more.
         reporter: Gets one bar a worker.
 
     Raises:
-        RunError: If a worker was killed.
+        FailedError: If a worker was killed.
         StagesError: If data, weights or training fail in a cell.
     """
     context = multiprocessing.get_context("spawn")
@@ -52,7 +50,7 @@ def run_in_workers(
         ProcessPoolExecutor(workers, context, _begin, ((writer, context.Lock()), threads)) as pool,
     ):
         futures: dict[Future[CellRecord], Cell] = {
-            pool.submit(_work, folder, cell, design, experiment): cell for cell in cells
+            pool.submit(_work, folder, cell, settings): cell for cell in cells
         }
         waiting = set(futures)
         try:
@@ -61,7 +59,7 @@ def run_in_workers(
                 for future in ready:
                     yield futures[future], future.result()
         except BrokenProcessPool as error:
-            raise RunError(
+            raise FailedError(
                 "Expected all workers to live, but one was killed, for want of memory perhaps; do lower --workers and run again"
             ) from error
         finally:
@@ -105,10 +103,10 @@ def _begin(told: Any, threads: int) -> None:
     _told = told
 
 
-def _work(folder: Path, cell: Cell, design: Design, experiment: Experiment) -> CellRecord:
+def _work(folder: Path, cell: Cell, settings: BenchmarkSettings) -> CellRecord:
     from mtl.benchmark.cell import run_cell
 
-    return run_cell(folder, cell, design, experiment, _Sender(cell.name))
+    return run_cell(folder, cell, settings, _Sender(cell.name))
 
 
 class _Sender:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+import logging
+import os
 import shlex
 import sys
-from typing import Annotated
+import traceback
+import warnings
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import typer
 
 from mtl import __version__
 from mtl.cli import benchmark, data, run, segment, tune
-from mtl.errors import FailedError, MtlError
+from mtl.errors import FailedError, MtlError, WriteError
+from mtl.tune.address import without_password
 from stages.memory import keep_freed_memory
 
 __all__ = ["app", "main"]
@@ -57,6 +63,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that knows no umlauts shall print an escape, not fail.
             stream.reconfigure(errors="backslashreplace")
+    _quiet()
     keep_freed_memory()
     command = typer.main.get_command(app)
     try:
@@ -73,17 +80,45 @@ def main() -> None:
         )
     except Exception as error:
         # Typer raises usage errors of its own copy of click; both kinds know how to format themselves.
-        message = getattr(error, "format_message", None)
+        message: Any = getattr(error, "format_message", None)
         if message is None:
-            raise
+            _fail(_unforeseen(error), FailedError.exit_code)
         _fail(f"{message()} Try `{_usage(error)} --help`.")
     if code == _INTERRUPTED:  # Typer turns Ctrl-C into this code itself
         _interrupted()
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _quiet() -> None:
+    # What libraries warn of is either answered with a sentence of ours or means nothing to who typed a command.
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of workers
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    for name in ("PIL", "tifffile"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+        logging.getLogger(name).propagate = False
+
+
+def _unforeseen(error: Exception) -> str:
+    """Return the last resort's sentence; the traceback goes to a file."""
+    said = f"Expected the work to end well, but got {type(error).__name__}: {error}"[:300]
+    trace = "".join(traceback.format_exception(error))
+    text = f"mtl {__version__}, Python {sys.version}, {sys.platform}\n{shlex.join(sys.argv)}\n\n{trace}"
+    try:
+        from segmentation.files import make_folder, write_bytes
+        from stages.data.store import cache_folder
+
+        path = cache_folder() / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
+        make_folder(path.parent)
+        write_bytes(path, text.encode("utf-8", "backslashreplace"))
+    except (WriteError, ImportError):
+        return f"{said}; this is a fault of mtl: do report it"
+    return f"{said}; this is a fault of mtl: do report it with {path}"
+
+
 def _interrupted() -> None:
-    again = shlex.join(["mtl", *sys.argv[1:]])
+    again = shlex.join(["mtl", *map(without_password, sys.argv[1:])])
     typer.echo(f"\nInterrupted. The same command goes on where it stopped:\n  {again}", err=True)
     sys.exit(_INTERRUPTED)
 

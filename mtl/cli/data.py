@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mtl.cli.options import AsJson, ConfigFile, SetsOnly, flag_of, given_of
+from mtl.config import Rendering
+from mtl.loading import load_settings
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -21,8 +25,8 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Data sets: list, check, get, render.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Name = Annotated[str, typer.Argument(help="A name that `mtl data list` shows.")]
+_DEFAULT_SIZE = f"{Rendering().width}x{Rendering().height}"
 
 
 @app.command("list")
@@ -90,33 +94,32 @@ def get(
 @app.command()
 def render(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the two trees.")],
-    fields: Annotated[int, typer.Option(help="Fields (ALL-IDB1 layout).")] = 160,
-    crops: Annotated[int, typer.Option(help="Single cells (ALL-IDB2 layout).")] = 260,
-    slides: Annotated[int, typer.Option(help="Slides that the fields come from, 4 or more.")] = 32,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Size of a field in px.")] = "648x486",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same pixels.")] = 0,
+    fields: Annotated[int | None, flag_of(Rendering, "fields")] = None,
+    crops: Annotated[int | None, flag_of(Rendering, "crops")] = None,
+    slides: Annotated[int | None, flag_of(Rendering, "slides")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Size of a field in px.", show_default=_DEFAULT_SIZE)
+    ] = None,
+    seed: Annotated[int | None, flag_of(Rendering, "seed")] = None,
+    config: ConfigFile = None,
+    sets: SetsOnly = None,
     as_json: AsJson = False,
 ) -> None:
     """Render smears: invented cells in the layout of ALL-IDB1 and ALL-IDB2, for trying things out."""
-    from stages.data.check import show
+    given = given_of(fields=fields, crops=crops, slides=slides, seed=seed)
+    if size is not None:
+        given["width"], given["height"] = _size(size)
+    settings = load_settings(Rendering, config or {}, given, sets or ())
+
+    from stages.data.check import show as shown
     from stages.data.smears import render_trees
 
-    width, height = _size(size)
     with _progress("render") as tell:
-        trees = render_trees(
-            folder,
-            fields=fields,
-            crops=crops,
-            slides=slides,
-            height=height,
-            width=width,
-            seed=seed,
-            progress=tell,
-        )
+        trees = render_trees(folder, **settings.model_dump(), progress=tell)
     if as_json:
-        _print_json({"all-idb1": show(trees.all_idb1), "all-idb2": show(trees.all_idb2), "rendered": True})
+        _print_json({"all-idb1": shown(trees.all_idb1), "all-idb2": shown(trees.all_idb2), "rendered": True})
     else:
-        typer.echo(f"Rendered, no patient's: {show(trees.all_idb1)}, {show(trees.all_idb2)}")
+        typer.echo(f"Rendered, no patient's: {shown(trees.all_idb1)}, {shown(trees.all_idb2)}")
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from mtl.cli.run import AsJson, Runs
+from mtl.cli.options import (
+    Accelerator,
+    AsJson,
+    ConfigFile,
+    Devices,
+    Precision,
+    Runs,
+    SetsOnly,
+    Strategy,
+    below,
+    flag_of,
+    given_of,
+    show,
+)
+from mtl.loading import load_settings
+from mtl.segment.settings import ScoreMasks, SegmentImages
 
 __all__ = ["app"]
 
@@ -38,50 +52,37 @@ def images(
     out: Annotated[
         Path | None, typer.Option(help="Folder of outputs; runs/segment-NAME if not given.")
     ] = None,
-    method: Annotated[
-        str,
-        typer.Option(help="auto, residual_unet, threshold (white-cells), or the name of a threshold method."),
-    ] = "auto",
-    weights: Annotated[
-        Path | None, typer.Option(help="Weights of `mtl segment train`; the shipped ones if not given.")
-    ] = None,
-    cell_size: Annotated[
-        float | None,
-        typer.Option(help="Diameter of white cells in px; the network measures it if not given."),
-    ] = None,
-    flips: Annotated[
-        bool,
-        typer.Option("--flips", help="Average the network over four mirror images; four times the work."),
-    ] = False,
-    any_hue: Annotated[
-        bool,
-        typer.Option(
-            "--any-hue",
-            help="Let the network's nuclei have any colour; else they must be violet, as Wright's and Giemsa's are.",
-        ),
-    ] = False,
-    crops: Annotated[
-        str, typer.Option(help="A PNG of every cell: none, plain, or black around it.")
-    ] = "none",
-    xyc: Annotated[
-        bool, typer.Option("--xyc", help="Centroids as ALL-IDB has them, one `x y` a line.")
-    ] = False,
+    method: Annotated[str | None, flag_of(SegmentImages, "method")] = None,
+    weights: Annotated[Path | None, flag_of(SegmentImages, "weights")] = None,
+    cell_size: Annotated[float | None, flag_of(SegmentImages, "cell_size")] = None,
+    flips: Annotated[bool | None, flag_of(SegmentImages, "flips", "--flips")] = None,
+    any_hue: Annotated[bool | None, flag_of(SegmentImages, "any_hue", "--any-hue")] = None,
+    crops: Annotated[str | None, flag_of(SegmentImages, "crops")] = None,
+    xyc: Annotated[bool | None, flag_of(SegmentImages, "xyc", "--xyc")] = None,
+    device: Annotated[str | None, flag_of(SegmentImages, "device")] = None,
+    config: ConfigFile = None,
     sets: Annotated[
-        list[str] | None, typer.Option("--set", help="Setting of a threshold method, such as sigma=1.5.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="Any setting as KEY=VALUE, such as parameters.sigma=1.5 of a threshold method."
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Segment images: label PNGs, overlays, and a table with a row a cell.
 
     Stop it with Ctrl-C; the same command goes on where it stopped. Exit code 1 where some images could not be read.
     """
-    from mtl.segment.command import Outputs, segment_images
-    from mtl.segment.methods import choose
+    given = given_of(
+        method=method, weights=weights, cell_size=cell_size, flips=flips, any_hue=any_hue, crops=crops, xyc=xyc,
+        device=device,
+    )  # fmt: skip
+    settings = load_settings(SegmentImages, config or {}, given, sets or ())
 
-    choice = choose(method, weights, cell_size, flips, sets or (), device, any_hue)
-    result = segment_images(path, out, choice, Outputs(crops, xyc))
-    typer.echo(json.dumps(result.to_json(), indent=1) if as_json else result.to_text())
+    from mtl.segment.command import segment_images
+
+    result = segment_images(path, out, settings)
+    show(result, as_json)
     if result.failed:
         raise typer.Exit(1)
 
@@ -92,50 +93,50 @@ def score(
     predicted: Annotated[
         Path, typer.Argument(metavar="PRED", help="A mask, or a folder of masks of the same names.")
     ],
-    snap: Annotated[
-        bool,
-        typer.Option("--snap", help="Round unexpected values to the nearest level (anti-aliased edges)."),
-    ] = False,
-    binary: Annotated[
-        str, typer.Option(help="What 255 means in masks of 0 and 255 alone: nucleus or cell.")
-    ] = "nucleus",
+    snap: Annotated[bool | None, flag_of(ScoreMasks, "snap", "--snap")] = None,
+    binary: Annotated[str | None, flag_of(ScoreMasks, "binary")] = None,
+    config: ConfigFile = None,
+    sets: SetsOnly = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare masks with the truth: Dice, IoU, success rate, borders, and cells one by one."""
+    settings = load_settings(ScoreMasks, config or {}, given_of(snap=snap, binary=binary), sets or ())
+
     from mtl.segment.score import score_files
 
-    result = score_files(truth, predicted, snap=snap, binary=binary)
-    typer.echo(json.dumps(result.to_json(), indent=1) if as_json else result.to_text())
+    show(score_files(truth, predicted, settings), as_json)
 
 
 @app.command()
 def train(
     data: Annotated[
-        list[str],
-        typer.Option(help="DATASET:FOLDER with masks, such as wbc-1:data/wbc; repeat it to join several."),
-    ],
-    test: Annotated[
-        list[str] | None, typer.Option(help="DATASET:FOLDER that is only tested on; may be repeated.")
+        list[str] | None,
+        typer.Option(help="NAME:FOLDER with masks, such as wbc-1:data/wbc; repeat it to join several."),
     ] = None,
+    test: Annotated[
+        list[str] | None, typer.Option(help="NAME:FOLDER that is only tested on; may be repeated.")
+    ] = None,
+    config: ConfigFile = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     arch: Annotated[
-        str, typer.Option(help="residual-unet, or a model of segmentation-models-pytorch.")
-    ] = "residual-unet",
+        str | None,
+        typer.Option(help="residual-unet (if not given), or a model of segmentation-models-pytorch."),
+    ] = None,
     encoder: Annotated[str | None, typer.Option(help="Encoder of such a model, such as resnet18.")] = None,
     encoder_weights: Annotated[
-        str, typer.Option(help="none, or imagenet, which may be downloaded.")
-    ] = "none",
-    width: Annotated[int, typer.Option(help="Channels of residual-unet at full size.")] = 16,
-    depth: Annotated[int, typer.Option(help="Poolings of residual-unet.")] = 4,
+        str | None, typer.Option(help="none, or imagenet, which may be downloaded.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of residual-unet at full size.")] = None,
+    depth: Annotated[int | None, typer.Option(help="Poolings of residual-unet.")] = None,
     deep_supervision: Annotated[
-        bool, typer.Option("--deep-supervision", help="Loss at coarser levels of residual-unet, too.")
-    ] = False,
+        bool | None, typer.Option("--deep-supervision", help="Loss at coarser levels of residual-unet, too.")
+    ] = None,
     start: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="shipped, none (random weights), a weight file, or auto: the shipped weights where they fit."
         ),
-    ] = "auto",
+    ] = None,
     rehearsal: Annotated[
         float | None,
         typer.Option(
@@ -143,7 +144,7 @@ def train(
             "0.5 where training starts from weights, else 0."
         ),
     ] = None,
-    border: Annotated[float, typer.Option(help="Extra weight of pixels near borders.")] = 0.5,
+    border: Annotated[float | None, typer.Option(help="Extra weight of pixels near borders.")] = None,
     steps: Annotated[
         int | None,
         typer.Option(help="Optimiser steps a fold; 500 from weights, 1500 from random ones."),
@@ -152,18 +153,24 @@ def train(
         int | None,
         typer.Option(help="Instead of --steps: passes of as many crops as there are training images."),
     ] = None,
-    folds: Annotated[int, typer.Option(help="Grouped folds; 1 for a hold-out of a fifth.")] = 1,
-    batch_size: Annotated[int, typer.Option(help="Crops in a batch.")] = 16,
-    crop_size: Annotated[int, typer.Option(help="Side of a crop in px; a cell measures 60 px.")] = 128,
+    folds: Annotated[int | None, typer.Option(help="Grouped folds; 1 for a hold-out of a fifth.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Crops in a batch.")] = None,
+    crop_size: Annotated[
+        int | None, typer.Option(help="Side of a crop in px; a cell measures 60 px.")
+    ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(
             "--learning-rate", "--lr", help="Peak learning rate; 3e-4 from weights, 3e-3 from random ones."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of splits, weights and crops.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of splits, weights and crops.")] = None,
     limit: Annotated[int | None, typer.Option(help="Images of a data set at most, evenly spread.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    accelerator: Accelerator = None,
+    devices: Devices = None,
+    strategy: Strategy = None,
+    precision: Precision = None,
+    sets: SetsOnly = None,
     runs: Runs = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -171,13 +178,17 @@ def train(
 
     Stop it with Ctrl-C; the same command goes on where it stopped. Near-duplicate images never stand on two sides.
     """
+    from mtl.loading import load_settings
     from mtl.segment.plan import TrainPlan
     from mtl.segment.train import train_run
 
-    plan = TrainPlan(
-        data=tuple(data), test=tuple(test or ()), arch=arch, encoder=encoder, encoder_weights=encoder_weights,
-        width=width, depth=depth, deep_supervision=deep_supervision, start=start, rehearsal=rehearsal, border=border, steps=steps, epochs=epochs, folds=folds, batch_size=batch_size, crop_size=crop_size,
-        learning_rate=learning_rate, seed=seed, limit=limit,
+    given = given_of(
+        data=data or None, test=test or None, arch=arch, encoder=encoder, encoder_weights=encoder_weights, width=width,
+        depth=depth, deep_supervision=deep_supervision, start=start, rehearsal=rehearsal, border=border, steps=steps,
+        epochs=epochs, folds=folds, batch_size=batch_size, crop_size=crop_size, learning_rate=learning_rate, seed=seed,
+        limit=limit,
     )  # fmt: skip
-    result = train_run(plan, runs, name, device)
-    typer.echo(json.dumps(result.to_json(), indent=1) if as_json else result.to_text())
+    hardware = given_of(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
+    given |= below("hardware", hardware)
+    plan = load_settings(TrainPlan, config or {}, given, sets or ())
+    show(train_run(plan, runs, name), as_json)

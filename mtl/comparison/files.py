@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mtl.comparison.compare import Splits, compare_predictions, compare_scores
-from mtl.comparison.report import ComparisonContent, comparison_html, comparison_json, comparison_markdown
+from mtl.comparison.report import ComparisonContent, comparison_html, comparison_markdown
+from mtl.comparison.settings import CompareSettings, read_claim
 from mtl.comparison.tables import is_predictions, names_of, read_predictions, read_scores
 from mtl.errors import ConfigError
 from mtl.statistics import SelfCheck, TestResult, self_check
-from segmentation.files import write_text
+from segmentation.files import finite, make_folder, write_json, write_text
 
 __all__ = ["Written", "compare_files", "write_comparison"]
 
@@ -32,7 +32,7 @@ class Written:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `json` can write."""
-        found: dict[str, Any] = json.loads(comparison_json(self.content))
+        found: dict[str, Any] = finite(self.content)
         return found | {"report": str(self.html)}
 
     def to_text(self) -> str:
@@ -45,23 +45,12 @@ class Written:
         )
 
 
-def compare_files(
-    paths: Sequence[Path],
-    test_fraction: float | None,
-    folds: int | None,
-    rope: float,
-    claim: str | None,
-    out: Path,
-    command: str,
-) -> Written:
+def compare_files(paths: Sequence[Path], settings: CompareSettings, out: Path, command: str) -> Written:
     """Compare a table of scores, or two files of predictions, and write the report.
 
     Args:
         paths: One table of scores, or two `predictions.csv`.
-        test_fraction: Share of every split that was tested; 0.2 if neither it nor `folds` is given.
-        folds: Folds, if the scores are of a (repeated) k-fold.
-        rope: In points.
-        claim: A printed `t,df,p` to check, or None.
+        settings: How the splits were made, and what is checked.
         out: Name of the report, without extension.
         command: As typed.
 
@@ -69,7 +58,7 @@ def compare_files(
         ConfigError: If a file or flag is not what was expected.
         StatisticsError: If the numbers permit no test.
     """
-    claims = (_claim(claim),) if claim else ()
+    claims = (_claim(settings.claim),) if settings.claim else ()
     if len(paths) == 2:
         one, other = (
             replace(read_predictions(path), model=name)
@@ -94,13 +83,13 @@ def compare_files(
             f"Expected a second file of predictions beside {paths[0]}, but got one alone; do give both"
         )
     scores = read_scores(paths[0])
-    notes = []
+    test_fraction, folds, notes = settings.test_fraction, settings.folds, []
     if test_fraction is None and folds is None:
         test_fraction = 0.2
         notes.append(
             "The tested share of every split is taken to be 20 %; --test-fraction or --folds says otherwise."
         )
-    compared = compare_scores(scores, Splits(test_fraction, folds=folds), rope, paths[0].name)
+    compared = compare_scores(scores, Splits(test_fraction, folds=folds), settings.rope, paths[0].name)
     content = ComparisonContent(
         " against ".join(reversed(scores.names)) if len(scores.names) == 2 else f"{len(scores.names)} methods", "scores", compared.verdicts,
         tuple(notes), compared=(compared,), runs=_rows(scores.names, scores.rows, scores.values), claims=claims, command=command,
@@ -116,13 +105,13 @@ def write_comparison(content: ComparisonContent, out: Path) -> Written:
         out: Name without extension; its folder is made if missing.
 
     Raises:
-        RunError: If it cannot be written.
+        WriteError: If it cannot be written.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     html = out.with_name(out.name + ".html")
     write_text(html, comparison_html(content))
     write_text(out.with_name(out.name + ".md"), comparison_markdown(content))
-    write_text(out.with_name(out.name + ".json"), comparison_json(content))
+    write_json(out.with_name(out.name + ".json"), content)
     return Written(content, html)
 
 
@@ -134,11 +123,5 @@ def _rows(names: Sequence[str], rows: Sequence[str], values: Any) -> tuple[tuple
 
 
 def _claim(text: str) -> SelfCheck:
-    try:
-        t, df, p = (float(part) for part in text.split(","))
-        decimals = len(text.rpartition(",")[2].strip().partition(".")[2])
-    except ValueError as error:
-        raise ConfigError(
-            f"Expected `--claim` to be t,df,p such as 0.85310,18,0.0001, but got {text!r}; do write three numbers"
-        ) from error
-    return self_check(TestResult("printed t", t, df, p), decimals=decimals)
+    decimals = len(text.rpartition(",")[2].strip().partition(".")[2])
+    return self_check(TestResult("printed t", *read_claim(text)), decimals=decimals)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from mtl.comparison.compare import Compared, ImageTests
 from mtl.report.page import render_page
 from mtl.statistics import SelfCheck, TestResult
 
-__all__ = ["ComparisonContent", "PaperRow", "comparison_html", "comparison_json", "comparison_markdown"]
+__all__ = ["ComparisonContent", "PaperRow", "comparison_html", "comparison_markdown"]
 
 
 @dataclass(frozen=True)
@@ -113,11 +112,6 @@ def comparison_html(content: ComparisonContent) -> str:
     )
 
 
-def comparison_json(content: ComparisonContent) -> str:
-    """Return everything as JSON, NaN as null."""
-    return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
 def comparison_markdown(content: ComparisonContent) -> str:
     """Return verdicts, tests and runs as Markdown."""
     lines = [f"# {content.name}", ""]
@@ -196,12 +190,13 @@ def _tests(tests: Sequence[TestResult], points: float) -> list[str]:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [
-        "| " + " | ".join(header) + " |",
-        "|" + "---|" * len(header),
-        *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows),
-        "",
-    ]
+    top, *lines = ("| " + " | ".join(map(_cell, row)) + " |" for row in (header, *rows))
+    return [top, "|" + "---|" * len(header), *lines, ""]
+
+
+def _cell(text: str) -> str:
+    """Return a name or number as one cell: no bar, line or tag of its own."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def _df(test: TestResult) -> str:
@@ -222,17 +217,3 @@ def _p(value: float) -> str:
     if not math.isfinite(value):
         return "–"
     return f"{value:.4g}"
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(below) for key, below in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(below) for below in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

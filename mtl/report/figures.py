@@ -33,9 +33,14 @@ def new_figure(columns: int, width: float, height: float) -> tuple[Figure, Seque
 
 
 def svg(figure: Figure) -> str:
-    """Return a figure as SVG text that is the same for the same figure."""
+    """Return a figure as SVG text that is the same for the same figure; a `$` in it is a dollar, not a formula."""
     import matplotlib
+    from matplotlib.text import Text
 
+    for label in figure.findobj(Text):
+        # Names are data and may hold dollars and backslashes; the formulae that matplotlib writes on its axes stay.
+        if isinstance(label, Text) and not label.get_text().startswith(r"$\mathdefault"):
+            label.set_parse_math(False)
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "mtl"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

@@ -8,7 +8,7 @@ from mtl.loading import dump_settings
 from mtl.progress import Steps
 from mtl.records import Comparison, LearnedRecord, RunRecord, write_record
 from mtl.run.stage import StageMaker, imagenet_stage
-from mtl.runs import RunFolder, StageFolder, environment
+from mtl.runs import RunFolder, StageFolder, environment, follows
 from segmentation.files import write_text
 from stages.assemble import Assembled, assemble, split_stages
 from stages.metrics import Interval, paired_difference
@@ -63,6 +63,8 @@ def run_experiment(
                 parent = maker.make(number, data[number], splits[number], parent)
                 folders.append(parent)
         done[",".join(map(str, chain))] = folders
+    if follows():
+        return done
     record = RunRecord(
         name=experiment.name,
         command=command,

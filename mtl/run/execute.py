@@ -12,7 +12,7 @@ from mtl.progress import Reporter
 from mtl.records import LearnedRecord, StageRecord
 from mtl.run.chain import run_experiment
 from mtl.run.rendered import with_rendered_data
-from mtl.runs import RunFolder, StageFolder, open_run
+from mtl.runs import RunFolder, StageFolder, follows, open_run
 from segmentation.files import finite, write_text
 from stages.metrics import Evaluation
 
@@ -65,13 +65,15 @@ def execute(experiment: Experiment, runs: Path, command: str, start: Path | None
         StagesError: If data, weights or training fail.
     """
     folder = RunFolder(runs / experiment.name)
-    with folder.lock(), Reporter() as reporter:
+    with folder.lock(), Reporter(quiet=follows()) as reporter:
         folder.claim("run")
         begin = find_start(start, experiment) if start else None
         done = run_experiment(with_rendered_data(experiment, reporter), folder, command, reporter, begin)
-        reporter.step("report", 0, 1)
-        path = write_report(folder)
-        reporter.step("report", 1, 1)
+        path = folder.path / "report.html"
+        if not follows():
+            reporter.step("report", 0, 1)
+            write_report(folder)
+            reporter.step("report", 1, 1)
     return Result(
         folder.path, path, {chain: [stage.record() for stage in stages] for chain, stages in done.items()}
     )

@@ -17,7 +17,7 @@ from mtl.config import Experiment
 from mtl.errors import RunError
 from mtl.progress import Steps
 from mtl.records import DataRecord, LearnedRecord, OverColour, StageRecord, write_record
-from mtl.runs import RunFolder, StageFolder, stage_key
+from mtl.runs import RunFolder, StageFolder, follows, stage_key
 from segmentation.files import write_json, write_table
 from stages import STAGES
 from stages.assemble import Assembled, make_task
@@ -131,6 +131,9 @@ class StageMaker:
                 number, data, parent, _Bar(self.reporter, bar), flips=self.experiment.evaluation.flips
             )
             model, fitting = learner.fit(task, folder.path)
+            if follows():
+                folder.wait()
+                return folder
             write_json(folder.path / "learned.json", parent.learned().after(data.samples, split).parts)
             write_record(
                 folder.path / "stage.json",

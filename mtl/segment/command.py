@@ -2,53 +2,41 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock, Timeout
 
-from mtl.errors import ConfigError, RunError
+from mtl.errors import RunError
 from mtl.progress import Reporter
 from mtl.runs import stage_key
 from mtl.segment.drawing import outlined
-from mtl.segment.inputs import Found, Job, content_of, find_images, make_folder, write_bytes, write_image
-from mtl.segment.methods import Choice, Seen, Seer
+from mtl.segment.inputs import Found, Job, content_of, find_images
+from mtl.segment.methods import Seen, Seer
+from mtl.segment.settings import SegmentImages
 from mtl.segment.threads import at_once, single_threaded
 from segmentation.cells import Cell, crop_cell
 from segmentation.errors import SegmentationError
-from segmentation.files import write_json, write_text
+from segmentation.files import make_folder, write_image, write_json, write_table, write_text
 from segmentation.masks import encode_mask
 from stages.data.images import decode_rgb
 from stages.errors import StagesError
 
-__all__ = ["COLUMNS", "Outputs", "Segmented", "segment_images"]
+__all__ = ["COLUMNS", "Segmented", "segment_images"]
 
-_VERSION = 2  # raise it when outputs change, so that none is kept from before
+_VERSION = 3  # raise it when outputs change, so that none is kept from before
 
 COLUMNS = (
-    "image", "cell", "x", "y", "x0", "y0", "x1", "y1", "area_px", "nucleus_area_px", "nucleus_to_cytoplasm",
+    "image", "output", "cell", "x", "y", "x0", "y0", "x1", "y1", "area_px", "nucleus_area_px", "nucleus_to_cytoplasm",
     "eccentricity", "solidity", "red", "green", "blue", "touches_border", "method",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What is written besides labels, overlays and the table.
-
-    Attributes:
-        crops: A PNG of every cell: none, `plain`, or on `black`.
-        xyc: Centroids as ALL-IDB gives them.
-    """
-
-    crops: str = "none"
-    xyc: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,44 +90,44 @@ class Segmented:
         )
 
 
-def segment_images(path: Path, out: Path | None, choice: Choice, outputs: Outputs) -> Segmented:
+def segment_images(path: Path, out: Path | None, chosen: SegmentImages) -> Segmented:
     """Segment an image or all images of a folder.
 
     Args:
         path: An image file or a folder.
         out: Folder of outputs; `runs/segment-NAME` if None.
-        choice: How.
-        outputs: What is written.
+        chosen: How, and what is written.
 
     Raises:
-        MtlError: If flags or the path are not usable, or outputs cannot be written.
+        MtlError: If the path is not usable, outputs cannot be written, or another process writes to the folder.
         StagesError: If the only image cannot be read.
         SegmentationError: If weights or settings are not usable.
     """
-    if outputs.crops not in ("none", "plain", "black"):
-        raise ConfigError(
-            f"Expected `--crops` to be none, plain or black, but got {outputs.crops!r}; do choose one of them"
-        )
     folder = (
         out or Path("runs") / f"segment-{(path.stem if path.is_file() else path.resolve().name) or 'images'}"
     )
     found = find_images(path, folder)
-    seer = Seer(choice)
+    seer = Seer(chosen)
     make_folder(folder)
-    settings = stage_key(_VERSION, seer.key(), vars(outputs))
+    with _held(folder):
+        return _segment_all(found, folder, seer, alone=path.is_file())
+
+
+def _segment_all(found: Found, folder: Path, seer: Seer, *, alone: bool) -> Segmented:
+    settings = stage_key(_VERSION, seer.key())
     done: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     skipped = 0
     workers = min(len(found.jobs), at_once())
     with Reporter() as reporter, single_threaded(workers > 1) as begin:
         pool = ThreadPoolExecutor(workers, initializer=begin)
-        running = [pool.submit(_segment, job, folder, settings, seer, outputs) for job in found.jobs]
+        running = [pool.submit(_segment, job, folder, settings, seer) for job in found.jobs]
         try:
             for number, (job, future) in enumerate(zip(found.jobs, running, strict=True), 1):
                 try:
                     record, old = future.result()
                 except (StagesError, SegmentationError, OSError) as error:
-                    if path.is_file():
+                    if alone:
                         raise
                     failed[job.name] = str(error)
                     reporter.say(f"{job.name}: {error}")
@@ -149,7 +137,7 @@ def segment_images(path: Path, out: Path | None, choice: Choice, outputs: Output
                 reporter.step("segment", number, len(found.jobs), job.name)
         finally:  # what is done stands in the table, even where the rest was interrupted
             pool.shutdown(cancel_futures=True)
-            _write_table(folder / "cells.csv", done)
+            write_table(folder / "cells.csv", COLUMNS, (row for record in done for row in record["rows"]))
     return _summary(folder, done, skipped, failed, found)
 
 
@@ -165,26 +153,43 @@ def _summary(
     return result
 
 
-def _segment(
-    job: Job, folder: Path, settings: str, seer: Seer, outputs: Outputs
-) -> tuple[dict[str, Any], bool]:
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"Expected {folder} to be free, but another mtl process writes to it; do wait or choose another --out"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _segment(job: Job, folder: Path, settings: str, seer: Seer) -> tuple[dict[str, Any], bool]:
     # The record is written last: an image whose record fits is done.
     place = folder / "records" / f"{job.stem}.json"
+    labels, overlay = (folder / kind / f"{job.stem}.png" for kind in ("labels", "overlays"))
     key = stage_key(settings, job.name, content_of(job.path))
     record = _read(place)
-    if record.get("key") == key and (folder / "labels" / f"{job.stem}.png").is_file():
+    if record.get("key") == key and labels.is_file():
         return record, True
     image = decode_rgb(job.path)
     seen = seer.see(image)
-    write_image(folder / "labels" / f"{job.stem}.png", encode_mask(seen.labels))
-    write_image(folder / "overlays" / f"{job.stem}.png", outlined(image, seen.labels, seen.cells.cells))
-    _write_crops(job, folder, image, seen, outputs.crops)
-    if outputs.xyc:
+    for path in (labels, overlay, place):
+        make_folder(path.parent)
+    write_image(labels, encode_mask(seen.labels))
+    write_image(overlay, outlined(image, seen.labels, seen.cells.cells))
+    _write_crops(job, folder, image, seen, seer.settings.crops)
+    if seer.settings.xyc:
         lines = [f"{round(cell.centroid[0])} {round(cell.centroid[1])}\n" for cell in seen.cells.cells]
-        write_bytes(folder / "xyc" / f"{job.stem}.xyc", "".join(lines).encode())
-    rows = [_row(job.name, cell, seen.method) for cell in seen.cells.cells]
+        centroids = folder / "xyc" / f"{job.stem}.xyc"
+        make_folder(centroids.parent)
+        write_text(centroids, "".join(lines))
+    rows = [_row(job, cell, seen.method) for cell in seen.cells.cells]
     record = {"key": key, "method": seen.method, "rows": rows}
-    make_folder(place.parent)
     write_json(place, record)
     return record, False
 
@@ -206,31 +211,20 @@ def _write_crops(job: Job, folder: Path, image: npt.NDArray[np.uint8], seen: See
     if place.is_dir():  # cells of another setting
         for old in place.glob("[0-9]*.png"):
             old.unlink()
+    if seen.cells.cells:
+        make_folder(place)
     for cell in seen.cells.cells:
         crop = crop_cell(image, seen.cells, cell, black=crops == "black")
         write_image(place / f"{cell.instance:03d}.png", crop)
 
 
-def _row(name: str, cell: Cell, method: str) -> list[Any]:
+def _row(job: Job, cell: Cell, method: str) -> list[Any]:
     ratio = cell.nucleus_to_cytoplasm
     return [
-        name, cell.instance, *(round(value, 1) for value in cell.centroid), *cell.box, cell.area, cell.nucleus_area,
+        job.name, job.stem, cell.instance, *(round(value, 1) for value in cell.centroid), *cell.box, cell.area, cell.nucleus_area,
         None if ratio is None else round(ratio, 4), round(cell.eccentricity, 4), round(cell.solidity, 4),
         *(round(value, 1) for value in cell.mean_colour or ()), int(cell.touches_border), method,
     ]  # fmt: skip
-
-
-def _write_table(path: Path, done: Sequence[dict[str, Any]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for record in done:
-        writer.writerows(record["rows"])
-    if not path.parent.is_dir():
-        raise RunError(
-            f"Expected {path.parent} to stay until the end, but it is gone; do run the command again"
-        )
-    write_text(path, buffer.getvalue())
 
 
 def _count(number: int, what: str) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -13,47 +12,22 @@ import numpy.typing as npt
 from mtl.errors import ConfigError
 from segmentation.cells import CellSettings, find_cells, typical_area
 from segmentation.masks import Labels
-from stages.data.catalogue import find_dataset, read_dataset
+from stages.data.catalogue import Source, find_dataset, read_dataset
 from stages.data.images import content_key, load_mask, load_rgb
 from stages.data.sample import Sample
-from stages.data.store import cached, open_store
 from stages.errors import DataError
 from stages.splits import methods as splits
-from stages.splits.duplicates import Copies, find_copies, group_duplicates
+from stages.splits.duplicates import group_copies
 from stages.splits.split import Split, group_of
 
-__all__ = ["CELL_SIZE", "Masked", "Source", "cell_sizes", "load_pair", "make_split", "read_sources", "scaled"]
+__all__ = ["CELL_SIZE", "Masked", "cell_sizes", "load_pair", "make_split", "read_sources", "scaled"]
 
 CELL_SIZE = 60.0
 """Diameter in px that a typical white cell is brought to before training: what `PredictSettings` expects later."""
 
-_THUMBNAIL = 64
 _MEASURED = 40
 Image = npt.NDArray[np.uint8]
 Told = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set and its folder, as `DATASET:FOLDER` names them."""
-
-    dataset: str
-    folder: Path
-
-    @classmethod
-    def parse(cls, text: str, flag: str) -> Source:
-        """Return the source of a text.
-
-        Raises:
-            ConfigError: If it is not DATASET:FOLDER.
-            DataError: If the data set is unknown.
-        """
-        name, colon, folder = text.partition(":")
-        if not colon or not folder:
-            raise ConfigError(
-                f"Expected `{flag}` to be DATASET:FOLDER such as wbc-1:data/wbc, but got {text!r}; do see `mtl data list`"
-            )
-        return cls(find_dataset(name).name, Path(folder))
 
 
 @dataclass(frozen=True)
@@ -98,11 +72,7 @@ def read_sources(data: Sequence[Source], test: Sequence[Source], limit: int | No
     taken = [_masked(source, limit, notes) for source in (*data, *test)]
     samples = [sample for part in taken for sample in part]
     fingerprint = content_key(samples)
-    thumbnails = open_store(
-        samples, fingerprint, _THUMBNAIL, progress=lambda done, total: tell("decode", done, total)
-    )
-    copies = cached("copies", f"segment|{fingerprint}", lambda: asdict(find_copies(thumbnails)))
-    samples, report = group_duplicates(samples, Copies.from_json(copies))
+    samples, report = group_copies(samples, fingerprint, lambda done, total: tell("decode", done, total))
     notes += report.sentences()
     tested = {source.dataset for source in test}
     held = {group_of(sample) for sample in samples if sample.label in tested}

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from mtl.segment.data import load_pair
-from mtl.segment.inputs import write_image
 from mtl.segment.score import Scores, score_pair
 from segmentation.cells import CellSettings, find_cells, keep_cells, main_cell
+from segmentation.files import make_folder, write_image
 from segmentation.masks import Labels, encode_mask
 from segmentation.predict import Segmenter
 from segmentation.threshold import DEFAULT, threshold
@@ -88,6 +88,7 @@ def evaluate(
         UNTRAINED: shipped.labels,
         BASELINE: lambda image: threshold(image, BASELINE),
     }
+    make_folder(run / f"fold-{fold}" / "predictions")
     rows: list[Row] = []
     total, number = sum(map(len, samples.values())), 0
     for part, members in samples.items():

@@ -1,19 +1,19 @@
-"""Which images are to be segmented, what each one's outputs are called, and how files are written whole."""
+"""Which images are to be segmented, and what each one's outputs are called."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-import cv2
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from mtl.errors import ConfigError, RunError
+from mtl.errors import ConfigError
+from segmentation.files import sha256_of
+from stages.data.problems import show
+from stages.errors import DataError
 
 __all__ = [
     "SUFFIXES",
@@ -23,9 +23,7 @@ __all__ = [
     "find_images",
     "images_below",
     "is_grey",
-    "make_folder",
-    "write_bytes",
-    "write_image",
+    "unique_stems",
 ]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -37,8 +35,10 @@ class Job:
 
     Attributes:
         path: The file.
-        name: Path relative to the folder that was given, in POSIX form; the `image` column of the tables.
-        stem: What its outputs are called, without suffix; unique, may hold folders.
+        name: Path relative to the folder that was given, in POSIX form, bytes that are no UTF-8 escaped; the `image` column
+            of the tables.
+        stem: What its outputs are called, without suffix, the `output` column: letters that every system takes, unique
+            even where capitals count for nothing; may hold folders.
     """
 
     path: Path
@@ -70,7 +70,7 @@ def find_images(path: Path, out: Path) -> Found:
         ConfigError: If there is nothing.
     """
     if path.is_file():
-        return Found((Job(path, path.name, path.stem),), 0)
+        return Found((Job(path, show(path.name), _plain(path.stem)),), 0)
     if not path.is_dir():
         raise ConfigError(
             f"Expected `IMAGE` to be an image file or a folder of images, but got {path}; do check the path"
@@ -82,9 +82,39 @@ def find_images(path: Path, out: Path) -> Found:
         raise ConfigError(
             f"Expected {path} to hold images ({', '.join(sorted(SUFFIXES))}), but got none; do give another folder or one image"
         )
-    twins = Counter(one.with_suffix("") for one in kept)
-    jobs = [_job(one, path, twin=twins[one.with_suffix("")] > 1) for one in kept]
+    names = [one.relative_to(path) for one in kept]
+    stems = unique_stems([name.as_posix() for name in names])
+    jobs = [Job(one, show(name.as_posix()), stem) for one, name, stem in zip(kept, names, stems, strict=True)]
     return Found(tuple(jobs), len(inside) - len(kept))
+
+
+def unique_stems(names: Sequence[str]) -> list[str]:
+    """Return what the outputs of images are called.
+
+    A name without its suffix, where no other image has the same; else the suffix is joined to it, and a number where even that
+    is taken. Capitals make no difference, as some disks know none.
+
+    Args:
+        names: Of the images, relative, in POSIX form.
+
+    Examples:
+        >>> unique_stems(["a.jpg", "x.jpg", "x.png", "x_png.png", "y.PNG", "y.png"])
+        ['a', 'x_jpg', 'x_png_2', 'x_png', 'y_png', 'y_png_2']
+    """
+    plain = [_plain(PurePosixPath(name).with_suffix("").as_posix()) for name in names]
+    shared = Counter(stem.casefold() for stem in plain)
+    taken = {stem for stem, count in shared.items() if count == 1}
+    stems = []
+    for name, stem in zip(names, plain, strict=True):
+        if shared[stem.casefold()] > 1:
+            stem = first = f"{stem}_{PurePosixPath(name).suffix[1:].lower()}"
+            number = 1
+            while stem.casefold() in taken:
+                number += 1
+                stem = f"{first}_{number}"
+            taken.add(stem.casefold())
+        stems.append(stem)
+    return stems
 
 
 def images_below(folder: Path) -> list[Path]:
@@ -102,6 +132,8 @@ def images_below(folder: Path) -> list[Path]:
 
 def is_grey(path: Path) -> bool:
     """Say whether a file is an image of one channel or of few palette colours, as masks are."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         with Image.open(path) as file:
             return file.mode in ("L", "1", "P")
@@ -109,51 +141,19 @@ def is_grey(path: Path) -> bool:
         return False
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder for outputs.
-
-    Raises:
-        RunError: If it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"Expected {path} to be a folder that can be written, but got: {error.strerror or error}; do choose another"
-        ) from error
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file, its folder made if missing, under a temporary name and rename it: it is whole or absent.
-
-    Raises:
-        RunError: If it cannot be written.
-    """
-    make_folder(path.parent)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise RunError(
-            f"Expected {path.parent} to be writable, but got: {error.strerror or error}; do free space or choose another folder"
-        ) from error
-
-
-def write_image(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    """Write (H, W) grey or (H, W, 3) RGB uint8 pixels as PNG, whole or not at all."""
-    ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".png", np.asarray(ordered))
-    write_bytes(path, data.tobytes())
-
-
 def content_of(path: Path) -> str:
-    """Return the hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the hash of a file's bytes.
+
+    Raises:
+        DataError: If it is no file, such as a pipe, which would be waited for.
+    """
+    if not path.is_file():
+        raise DataError(f"Expected {show(str(path))} to be a file, but it is none; do remove it")
+    return sha256_of(path)
 
 
-def _job(path: Path, root: Path, *, twin: bool) -> Job:
-    relative = path.relative_to(root)
-    stem = relative.with_suffix("").as_posix()
-    return Job(path, relative.as_posix(), f"{stem}_{path.suffix[1:].lower()}" if twin else stem)
+def _plain(stem: str) -> str:
+    """Return a name of outputs without letters that some system refuses."""
+    return "".join(
+        letter if letter.isprintable() and letter not in '\\:*?"<>|' else "_" for letter in show(stem)
+    )

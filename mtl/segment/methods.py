@@ -6,11 +6,8 @@ docs/segmentation.md gives the scores behind this rule.
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
@@ -18,47 +15,21 @@ import numpy as np
 import numpy.typing as npt
 
 from mtl.errors import ConfigError
+from mtl.segment.settings import AUTO, NETWORK, SegmentImages
 from segmentation.cells import Cells, CellSettings, find_cells, keep_cells, main_cell
 from segmentation.masks import Labels
 from segmentation.threshold import DEFAULT, METHODS, threshold
-from segmentation.threshold.parameters import build
 
-__all__ = ["AUTO", "NETWORK", "Choice", "Seen", "Seer", "choose", "parameters"]
+__all__ = ["Seen", "Seer", "pick_device"]
 
-AUTO = "auto"
-NETWORK = "residual_unet"
 SMALL_SIDE = 400  # longest short side in px of an image that may be of one cell
 ONE_CELL = 0.7  # least part of all cell pixels that belongs to the main cell of such an image
 FILLS = 0.03  # least part of the frame that it fills
 BLANK = "none (blank image)"
 _BLANK_SIDE = 300  # least side in px on which that is looked for
 _CONTRAST = 16  # grey levels between the darkest and the brightest of an image that shows something
-_NETWORKS = frozenset({NETWORK, "residual-unet", "network"})
 
 Image = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How images are segmented.
-
-    Attributes:
-        method: `auto`, `residual_unet`, or a key of `segmentation.threshold.METHODS`.
-        weights: Weight file of the network; None takes the shipped one.
-        cell_size: Typical diameter in px of white cells in the images; None lets the network find it.
-        flips: Whether the network's answer is averaged over four mirror images.
-        any_hue: Whether the network's nuclei may have any colour, as stains other than Romanowsky's need.
-        settings: Of the threshold method.
-        device: Where the network runs.
-    """
-
-    method: str = AUTO
-    weights: Path | None = None
-    cell_size: float | None = None
-    flips: bool = False
-    any_hue: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -76,98 +47,31 @@ class Seen:
     method: str
 
 
-def choose(
-    method: str,
-    weights: Path | None,
-    cell_size: float | None,
-    flips: bool,
-    sets: Sequence[str],
-    device: str = "auto",
-    any_hue: bool = False,
-) -> Choice:
-    """Return the choice that flags make.
-
-    Raises:
-        ConfigError: If flags name unknown methods or contradict each other.
-        ParameterError: If a setting does not exist or is out of its range.
-    """
-    name = method.strip().lower()
-    if name in _NETWORKS or (name == AUTO and weights is not None):
-        name = NETWORK
-    elif name != AUTO:
-        name = DEFAULT if name == "threshold" else name.replace("_", "-")
-        if name not in METHODS:
-            known = (AUTO, NETWORK, "threshold", *METHODS)
-            near = difflib.get_close_matches(name, known, 1)
-            raise ConfigError(
-                f"Expected `--method` to be one of {', '.join(known)}, but got {method!r}; "
-                f"{f'did you mean {near[0]}?' if near else 'do choose one of them'}"
-            )
-    for_network = {"--weights": weights is not None, "--flips": flips, "--any-hue": any_hue}
-    if name in METHODS and any(for_network.values()):
-        flag = next(flag for flag, given in for_network.items() if given)
-        raise ConfigError(
-            f"Expected no `{flag}` with `--method {name}`, which has no network; do leave one of them out"
-        )
-    if sets and name not in METHODS:
-        raise ConfigError(
-            f"Expected `--set` together with a threshold method, but `--method` is {name}; do add `--method {DEFAULT}`"
-        )
-    if cell_size is not None and (name in METHODS or not 20 <= cell_size <= 1200):
-        got = f"{cell_size:g}" if name not in METHODS else f"--method {name}, which measures cells itself"
-        raise ConfigError(
-            f"Expected `--cell-size` to be 20 to 1200 px for the network, but got {got}; do change it"
-        )
-    return Choice(name, weights, cell_size, flips, any_hue, parameters(name, sets), device)
-
-
-def parameters(method: str, sets: Sequence[str]) -> dict[str, Any]:
-    """Return the settings of `name=value` texts, checked by the method itself.
-
-    Raises:
-        ConfigError: If a text has no `=`.
-        ParameterError: If a name is unknown or a value out of its range.
-    """
-    found: dict[str, Any] = {}
-    for text in sets:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(
-                f"Expected `--set` to be NAME=VALUE, but got {text!r}; do write for example sigma=1.5"
-            )
-        try:
-            found[key.strip()] = json.loads(value)
-        except ValueError:
-            found[key.strip()] = value.strip()
-    if method in METHODS:
-        build(METHODS[method].parameters, found, method)
-    return found
-
-
 class Seer:
-    """Segments images as a choice says; the network is loaded when the first image needs it.
+    """Segments images as settings say; the network is loaded when the first image needs it.
 
     Args:
-        choice: How.
+        settings: How.
 
     Raises:
         ModelError: If the weight file cannot be used.
     """
 
-    def __init__(self, choice: Choice) -> None:
-        self.choice = choice
+    def __init__(self, settings: SegmentImages) -> None:
+        self.settings = settings
+        self.method = settings.used()
         self._segmenter: Any = None
         self._lock = Lock()
-        if choice.method == NETWORK:
+        if self.method == NETWORK:
             self._network()
 
     def key(self) -> str:
         """Return what, besides the image, decides the result."""
         from segmentation.weights import SHIPPED, read_card
 
-        used = self.choice.method in (AUTO, NETWORK)
-        sha = read_card(self.choice.weights or SHIPPED).sha256 if used else ""
-        return repr((replace(self.choice, weights=None, device=""), sha, SMALL_SIDE, ONE_CELL, FILLS))
+        sha = read_card(self.settings.weights or SHIPPED).sha256 if self.method in (AUTO, NETWORK) else ""
+        said = self.settings.model_dump(mode="json", exclude={"method", "weights", "device"})
+        return json.dumps([self.method, said, sha, SMALL_SIDE, ONE_CELL, FILLS], sort_keys=True)
 
     def see(self, image: Image) -> Seen:
         """Segment (H, W, 3) uint8 RGB."""
@@ -176,14 +80,14 @@ class Seer:
         return self._see(image)
 
     def _see(self, image: Image) -> Seen:
-        name = self.choice.method
+        name = self.method
         if name == AUTO:
             seen = self._threshold(image, DEFAULT) if min(image.shape[:2]) <= SMALL_SIDE else None
             return seen if seen is not None and shows_one_cell(seen.cells) else self._by_network(image)
         return self._by_network(image) if name == NETWORK else self._threshold(image, name)
 
     def _threshold(self, image: Image, name: str) -> Seen:
-        labels = threshold(image, name, **self.choice.settings)
+        labels = threshold(image, name, **self.settings.parameters)
         # A method that knows no nucleus cannot be asked for one.
         settings = CellSettings(min_nucleus=0.0) if METHODS[name].gives == "cell" else CellSettings()
         return _seen(labels, image, settings, name)
@@ -202,12 +106,12 @@ class Seer:
             from segmentation.tiles import TileSettings
             from segmentation.weights import SHIPPED, load_network
 
-            network = load_network(self.choice.weights or SHIPPED, pick_device(self.choice.device))
-            settings = PredictSettings(tiles=TileSettings(flips=self.choice.flips))
-            if self.choice.any_hue:
+            network = load_network(self.settings.weights or SHIPPED, pick_device(self.settings.device))
+            settings = PredictSettings(tiles=TileSettings(flips=self.settings.flips))
+            if self.settings.any_hue:
                 settings = replace(settings, violet=None)
-            if self.choice.cell_size is not None:
-                scale = float(np.clip(settings.cell_size / self.choice.cell_size, 0.05, 3.0))
+            if self.settings.cell_size is not None:
+                scale = float(np.clip(settings.cell_size / self.settings.cell_size, 0.05, 3.0))
                 settings = replace(settings, scale=scale)
             self._segmenter = Segmenter(network, settings)
         return self._segmenter

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import Field, field_validator
 
 from mtl.errors import ConfigError
 from segmentation.networks import NetworkRecipe, SegmentationNetwork, create_network
+from segmentation.settings import Hardware
+from segmentation.training import StepSettings
 from segmentation.weights import SHIPPED, load_network, read_card
 
 __all__ = ["TrainPlan"]
@@ -16,75 +19,62 @@ __all__ = ["TrainPlan"]
 _KNOWN_START = ("auto", "shipped", "none")
 
 
-@dataclass(frozen=True)
-class TrainPlan:
-    """Everything that decides a training; the flags of `mtl segment train`.
+class TrainPlan(StepSettings):
+    """Everything that decides a training of `mtl segment train`."""
 
-    Attributes:
-        start: `shipped`, `none` for random weights, a weight file, or `auto`: the shipped weights where they fit.
-        rehearsal: Part of each batch that is rendered smears; None takes a half where training starts from weights, which
-            would else forget other laboratories, and nothing where it starts from random ones.
-        steps: None takes 500 where training starts from weights, else 1500.
-        learning_rate: None takes 3e-4 where training starts from weights, else 3e-3.
-    """
+    data: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="data sets with masks, DATASET:FOLDER each"
+    )
+    test: tuple[str, ...] = Field((), description="data sets that are only tested on")
+    arch: str = Field(
+        NetworkRecipe.architecture, description="residual-unet, or a model of segmentation-models-pytorch"
+    )
+    encoder: str | None = Field(
+        NetworkRecipe.encoder, description="encoder of such a model, such as resnet18"
+    )
+    encoder_weights: str = Field("none", description="none, or imagenet, which may be downloaded")
+    width: Annotated[int, Field(ge=1)] = Field(
+        NetworkRecipe.width, description="channels of residual-unet at full size"
+    )
+    depth: Annotated[int, Field(ge=1)] = Field(NetworkRecipe.depth, description="poolings of residual-unet")
+    deep_supervision: bool = Field(
+        NetworkRecipe.deep_supervision, description="loss at coarser levels of residual-unet, too"
+    )
+    start: str = Field(
+        "auto",
+        description="shipped, none (random weights), a weight file, or auto: the shipped weights where they fit",
+    )
+    rehearsal: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="part of each batch that is rendered smears, lest other laboratories be forgotten; none takes 0.5 where "
+        "training starts from weights, else 0",
+    )
+    steps: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="optimiser steps a fold; none takes 500 from weights, 1500 from random ones"
+    )
+    epochs: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="instead of steps: passes of as many crops as there are training images"
+    )
+    folds: Annotated[int, Field(ge=1)] = Field(1, description="grouped folds; 1 for a hold-out of a fifth")
+    crop_size: Annotated[int, Field(ge=16)] = Field(
+        128, description="side of a crop in px; a cell measures 60 px"
+    )
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="peak learning rate; none takes 3e-4 from weights, 3e-3 from random ones"
+    )
+    limit: Annotated[int, Field(ge=4)] | None = Field(
+        None, description="images of a data set at most, evenly spread"
+    )
+    hardware: Hardware = Hardware(precision="auto")
 
-    data: tuple[str, ...]
-    test: tuple[str, ...] = ()
-    arch: str = "residual-unet"
-    encoder: str | None = None
-    encoder_weights: str = "none"
-    width: int = 16
-    depth: int = 4
-    deep_supervision: bool = False
-    start: str = "auto"
-    rehearsal: float | None = None
-    border: float = 0.5
-    steps: int | None = None
-    epochs: int | None = None
-    folds: int = 1
-    batch_size: int = 16
-    crop_size: int = 128
-    learning_rate: float | None = None
-    seed: int = 0
-    limit: int | None = None
-
-    def check(self) -> None:
-        """Check numbers.
-
-        Raises:
-            ConfigError: If one is out of its range.
-        """
-        least = {
-            "width": 1,
-            "depth": 1,
-            "steps": 1,
-            "epochs": 1,
-            "folds": 1,
-            "batch_size": 1,
-            "crop_size": 16,
-            "limit": 4,
-        }
-        for name, low in least.items():
-            value = getattr(self, name)
-            if value is not None and value < low:
-                flag = f"--{name.replace('_', '-')}"
-                raise ConfigError(
-                    f"Expected `{flag}` to be {low} or more, but got {value}; do give a larger number"
-                )
-        if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
-            raise ConfigError(
-                f"Expected `--learning-rate` to be above 0 and at most 1, but got {self.learning_rate}; do change it"
+    @field_validator("start")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in _KNOWN_START and not Path(value).is_file():
+            raise ValueError(
+                f"Expected `start` to be {', '.join(_KNOWN_START)} or a weight file, but got {value}; do check the path"
             )
-        if self.rehearsal is not None and not 0 <= self.rehearsal < 1:
-            raise ConfigError(
-                f"Expected `--rehearsal` to be 0 or more and below 1, but got {self.rehearsal}; do change it"
-            )
-        if self.border < 0:
-            raise ConfigError(f"Expected `--border` to be 0 or more, but got {self.border}; do change it")
-        if self.start not in _KNOWN_START and not Path(self.start).is_file():
-            raise ConfigError(
-                f"Expected `--start` to be {', '.join(_KNOWN_START)} or a weight file, but got {self.start}; do check the path"
-            )
+        return value
 
     @property
     def recipe(self) -> NetworkRecipe:

@@ -13,6 +13,7 @@ import numpy as np
 from mtl.errors import ConfigError
 from mtl.progress import Reporter
 from mtl.segment.inputs import images_below, is_grey
+from mtl.segment.settings import ScoreMasks
 from segmentation.cells import CellSettings, find_cells
 from segmentation.errors import MaskError
 from segmentation.masks import CYTOPLASM, NUCLEUS, Labels, cell_of, nucleus_of, read_mask
@@ -81,23 +82,18 @@ class Scored:
         return "\n".join([*lines, *([self.note] if self.note else [])])
 
 
-def score_files(truth: Path, predicted: Path, *, snap: bool = False, binary: str = "nucleus") -> Scored:
+def score_files(truth: Path, predicted: Path, settings: ScoreMasks) -> Scored:
     """Compare masks with the truth.
 
     Args:
         truth: A mask, or a folder of masks; a colour image beside a mask of its name is passed over.
         predicted: The same; files of the same name, whatever their suffixes, are pairs.
-        snap: Round unexpected values to the nearest level.
-        binary: What 255 means in masks of 0 and 255 alone, `nucleus` or `cell`.
+        settings: How masks are read.
 
     Raises:
         ConfigError: If nothing is there or nothing matches.
         MaskError: If a mask has unexpected values or another size than its truth.
     """
-    if binary not in ("nucleus", "cell"):
-        raise ConfigError(
-            f"Expected `--binary` to be nucleus or cell, but got {binary!r}; do choose one of them"
-        )
     true_files, found_files = _masks(truth, "TRUTH"), _masks(predicted, "PRED")
     if truth.is_file() and predicted.is_file():
         true_files = {predicted.stem: truth}
@@ -107,11 +103,14 @@ def score_files(truth: Path, predicted: Path, *, snap: bool = False, binary: str
         raise ConfigError(
             f"Expected masks of the same names, but {truth} holds {examples[0]}... and {predicted} holds {examples[1]}...; do name them alike"
         )
-    foreground = NUCLEUS if binary == "nucleus" else CYTOPLASM
+    foreground = NUCLEUS if settings.binary == "nucleus" else CYTOPLASM
     pairs: dict[str, tuple[Labels, Labels]] = {}
     for name in shared:
-        true = _read(true_files[name], snap, foreground, None)
-        pairs[name] = true, _read(found_files[name], snap, foreground, (true.shape[0], true.shape[1]))
+        true = _read(true_files[name], settings.snap, foreground, None)
+        pairs[name] = (
+            true,
+            _read(found_files[name], settings.snap, foreground, (true.shape[0], true.shape[1])),
+        )
     parts, note = _told([true for true, _ in pairs.values()])
     images: dict[str, Scores] = {}
     totals: dict[str, float] = defaultdict(float)

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mtl.errors import RunError
 from mtl.progress import Reporter
 from mtl.runs import RunFolder, environment
-from mtl.segment.data import Masked, Source, cell_sizes, load_pair, make_split, read_sources, scaled
+from mtl.segment.data import Masked, cell_sizes, load_pair, make_split, read_sources, scaled
 from mtl.segment.evaluate import METHODS, NETWORK, Row, evaluate, summarise
-from mtl.segment.methods import pick_device
 from mtl.segment.plan import TrainPlan
 from segmentation.crops import CropSettings, Pair
-from segmentation.files import read_json, write_json, write_text
+from segmentation.engine import pick_device
+from segmentation.files import read_json, write_json, write_table
 from segmentation.networks import SegmentationNetwork
 from segmentation.predict import PredictSettings, Segmenter
 from segmentation.scores import dice
-from segmentation.tiles import supports_bf16
 from segmentation.training import TrainSettings, train_network
 from segmentation.weights import ModelCard, load_network, read_card, save_network
+from stages.data.catalogue import parse_source
 from stages.data.sample import Sample
 from stages.data.smears import render_masked
 from stages.splits.split import Split, check_split, save_split
 
 __all__ = ["TrainedRun", "train_run"]
 
+_TRAINING = "training"  # folder of what a training keeps until its fold is scored
 _REPORTS = 15  # of a training: points of its curves, and checkpoints
 _VALIDATED = 24  # images
 _RENDERED = 400  # fields
@@ -75,25 +73,23 @@ class TrainedRun:
         )
 
 
-def train_run(plan: TrainPlan, runs: Path, name: str | None, device: str) -> TrainedRun:
+def train_run(plan: TrainPlan, runs: Path, name: str | None) -> TrainedRun:
     """Train, score and report; a second call goes on where the first stopped.
 
     Args:
         plan: What to train.
         runs: Folder of run folders.
         name: Of the run; made of data sets and architecture if None.
-        device: `auto` or a device.
 
     Raises:
-        MtlError: If flags or the run folder are not usable.
+        MtlError: If flags, the hardware or the run folder are not usable.
         StagesError: If data cannot be read or split.
         SegmentationError: If the network cannot be built.
     """
-    plan.check()
-    where = pick_device(device)
+    device = str(pick_device(plan.hardware))
     plan.network(0)
-    data = [Source.parse(text, "--data") for text in plan.data]
-    test = [Source.parse(text, "--test") for text in plan.test]
+    data = [parse_source(text, "--data") for text in plan.data]
+    test = [parse_source(text, "--test") for text in plan.test]
     name = name or f"segment-{'+'.join(source.dataset for source in data)}-{plan.arch}"
     run = RunFolder(runs / name, stages=runs / name)
     with run.lock(), Reporter() as reporter:
@@ -103,7 +99,7 @@ def train_run(plan: TrainPlan, runs: Path, name: str | None, device: str) -> Tra
         rows: list[Row] = []
         history: list[dict[str, Any]] = []
         for fold in range(plan.folds):
-            done = _fold(run.path, plan, masked, fold, where, reporter, rehearsal)
+            done = _fold(run.path, plan, masked, fold, device, reporter, rehearsal)
             rows += done["rows"]
             history += done["history"]
         return _finish(run.path, plan, masked, rows, history)
@@ -111,7 +107,9 @@ def train_run(plan: TrainPlan, runs: Path, name: str | None, device: str) -> Tra
 
 def _same_plan(path: Path, plan: TrainPlan, masked: Masked) -> None:
     start = read_card(plan.weights).sha256 if plan.weights else None
-    told = json.loads(json.dumps({**asdict(plan), "start_sha256": start, "fingerprint": masked.fingerprint}))
+    # Where it is computed is no part of what is computed; how precisely is.
+    settings = plan.model_dump(mode="json", exclude={"hardware": {"accelerator", "devices", "strategy"}})
+    told = {**settings, "start_sha256": start, "fingerprint": masked.fingerprint}
     config = path / "config.json"
     if config.is_file() and read_json(config) != told:
         raise RunError(
@@ -140,7 +138,7 @@ def _fold(
     save_split(split, path / "splits" / f"fold-{fold + 1}.json")
     weights = folder / "weights.safetensors"
     if not (weights.is_file() and (folder / "history.json").is_file()):
-        _train(folder, plan, masked, split, fold, device, reporter, rehearsal)
+        _train(folder, plan, masked, split, fold, reporter, rehearsal)
     tested = {"held out": [one for one in masked.train if one.name in set(split.test)]}
     for one in masked.test:
         tested.setdefault(one.label, []).append(one)
@@ -151,7 +149,7 @@ def _fold(
     )
     history = read_json(folder / "history.json")
     write_json(record, {"rows": [asdict(row) for row in rows], "history": history})
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    shutil.rmtree(folder / _TRAINING, ignore_errors=True)
     return {"rows": rows, "history": history}
 
 
@@ -161,7 +159,6 @@ def _train(
     masked: Masked,
     split: Split,
     fold: int,
-    device: str,
     reporter: Reporter,
     rehearsal: _Rehearsal,
 ) -> None:
@@ -171,16 +168,13 @@ def _train(
     pairs = [scaled(*load_pair(sample), sizes[sample.label]) for sample in own]
     steps = plan.epochs * math.ceil(len(own) / plan.batch_size) if plan.epochs else plan.updates
     settings = TrainSettings(
-        steps=steps, batch_size=plan.batch_size, lr=plan.rate, seed=plan.seed + fold,
+        steps=steps, batch_size=plan.batch_size, learning_rate=plan.rate, seed=plan.seed + fold,
         border=plan.border, rehearsal=plan.rehearsed,
-        every=max(math.ceil(steps / _REPORTS), 1), precision="bf16" if supports_bf16(torch.device(device)) else "fp32",
+        every=max(math.ceil(steps / _REPORTS), 1),
         crops=CropSettings(size=plan.crop_size, scale=(0.67, 1.5)),
     )  # fmt: skip
     title = f"fold {fold + 1} of {plan.folds}: train" if plan.folds > 1 else "train"
     score = _Validation([members[name] for name in split.validation], sizes)
-
-    def told(step: int, loss: float, validation: float | None) -> None:
-        reporter.step(title, step, steps, f"loss {loss:.3f}, validation Dice {validation or math.nan:.3f}")
 
     network = plan.network(plan.seed + fold)
     trained = train_network(
@@ -188,9 +182,9 @@ def _train(
         pairs,
         settings,
         rehearsal=rehearsal.pairs(steps),
-        device=device,
-        checkpoint=folder / "checkpoint.pt",
-        progress=told,
+        hardware=plan.hardware,
+        folder=folder / _TRAINING,
+        progress=lambda done, total, text: reporter.step(title, done, total, text),
         validate=score,
     )
     history = [
@@ -204,7 +198,7 @@ def _train(
     ]
     card = ModelCard(
         name=f"{plan.arch}-fold-{fold + 1}", recipe=network.recipe, data=f"{len(own)} images of {', '.join(sizes)}", licence="that of the data",
-        training={**asdict(settings), "cell_diameter_px": sizes},
+        training={**settings.model_dump(), "precision": plan.hardware.precision, "cell_diameter_px": sizes},
     )  # fmt: skip
     save_network(network, folder / "weights.safetensors", card)
     write_json(folder / "history.json", history)
@@ -266,13 +260,11 @@ def _finish(
     _write_csv(path / "history.csv", history)
     _write_csv(path / "images.csv", [row.flat() for row in rows])
     write_json(path / "scores.json", {"kept_fold": kept, "parts": parts})
-    write_segment_report(path, asdict(plan), masked, rows, history, parts, environment())
+    write_segment_report(
+        path, plan.model_dump(exclude={"hardware"}), masked, rows, history, parts, environment()
+    )
     return TrainedRun(path, parts, kept)
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, buffer.getvalue())
+    write_table(path, list(rows[0]), (row.values() for row in rows))

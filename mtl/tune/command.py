@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 
-from mtl.config import Experiment, load_config
-from mtl.errors import ConfigError
-from mtl.progress import Reporter
+from mtl.config import Experiment
+from mtl.progress import Reporter, Steps
 from mtl.records import LearnedRecord
-from mtl.tune.report import write_study_report
-from mtl.tune.space import decoded, default_space, read_space
-from mtl.tune.storage import storage_text, without_password
-from mtl.tune.study import Plan, best_experiment, load_plan, open_study, run_study, save_plan
+from mtl.run.rendered import with_rendered_data
+from mtl.runs import RunFolder
+from mtl.tune.address import storage_address, without_password
+from mtl.tune.lost import free_lost_trials
+from mtl.tune.objective import inner_splits, run_trial
+from mtl.tune.plan import Plan
+from mtl.tune.report import RENDERED, write_study_report
+from mtl.tune.settings import TuneSettings
+from mtl.tune.space import decoded, suggest, with_values
+from mtl.tune.study import best_experiment, check_same_study, load_plan, open_study, save_plan
+from mtl.tune.worker import Counts, Report, count, work
 
 __all__ = ["Tuned", "join_study", "report_study", "start_study"]
 
@@ -27,7 +34,8 @@ class Tuned:
 
     Attributes:
         folder: Of the study.
-        trials: How many it has.
+        counts: Trials that are done, and those that workers are still at.
+        planned: Trials in all.
         number: Of the best trial.
         scores: Of the best trial, by metric.
         values: Of the best trial, by key of the configuration.
@@ -36,7 +44,8 @@ class Tuned:
     """
 
     folder: Path
-    trials: int
+    counts: Counts
+    planned: int
     number: int
     scores: Mapping[str, float]
     values: Mapping[str, Any]
@@ -45,95 +54,94 @@ class Tuned:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `json` can write."""
-        return vars(self) | {"folder": str(self.folder), "report": str(self.folder / "report.html")}
+        return vars(self) | {
+            "folder": str(self.folder), "counts": vars(self.counts), "report": str(self.folder / "report.html"),
+            "best": str(self.folder / "best.yaml"),
+        }  # fmt: skip
 
     def to_text(self) -> str:
         """Return a few lines for a person."""
         score = ", ".join(f"{name} {value:.4f}" for name, value in self.scores.items())
+        best = self.folder / "best.yaml"
         return "\n".join(
             [
-                f"Best of {self.trials} trials: number {self.number}, {score} (inside the training part)",
+                f"{self.counts.to_text(self.planned)}. Best: number {self.number}, {score} (inside the training part)",
                 *([self.outer] if self.outer else []),
                 f"Storage {self.storage}",
-                f"Best configuration {self.folder / 'best.yaml'}  (mtl run --config {self.folder / 'best.yaml'})",
+                f"Best configuration {best}  ({shlex.join(['mtl', 'run', '--config', str(best)])})",
                 f"Report {self.folder / 'report.html'}",
             ]
         )
 
 
-def start_study(
-    config: str,
-    given: Mapping[str, Any],
-    sets: Iterable[str],
-    runs: Path,
-    name: str | None,
-    *,
-    apply: bool,
-    search: Path | None,
-    **more: Any,
-) -> Tuned:
+def start_study(settings: TuneSettings, runs: Path, *, apply: bool) -> Tuned:
     """Start a study or go on with it, and write its report.
 
     Args:
-        config: YAML file or known name.
-        given: Dotted keys and values, as flags give them.
-        sets: `a.b=c` texts.
+        settings: An experiment, and the plan of the study.
         runs: Folder of run folders.
-        name: Of the study; the configuration's with `-study` if None.
         apply: Run the best configuration at the end.
-        search: File with the search space, or None for the default one.
-        more: The other fields of `Plan`.
 
     Raises:
-        MtlError: If flags, space, storage or run folder are not usable.
+        MtlError: If storage or run folder are not usable, or the work fails.
         StagesError: If data cannot be read or split.
     """
-    stage = more["stage"]
-    chain = {"2": "1,2"}.get(stage)
-    experiment = load_config(config, {**given, "against": (), **({"stages": chain} if chain else {})}, sets)
-    if stage in ("2", "3") and experiment.stages[-1] != int(stage):
-        raise ConfigError(
-            f"Expected the chain to end with stage {stage}, but it is {','.join(map(str, experiment.stages))}; do change --stage"
-        )
-    if more["storage"] and "://" not in more["storage"]:
-        more["storage"] = str(Path(more["storage"]).resolve())  # workers join from other folders
-    plan = Plan(seed=experiment.seed, space=(), **more)
-    plan.check()
-    space = read_space(search, experiment) if search else default_space(experiment, stage)
-    plan = Plan(**(vars(plan) | {"space": space}))
-    folder = runs / (name or f"{experiment.name}-study")
-    storage_text(plan.storage, folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    plan, experiment = settings.plan(), settings.experiment()
+    if plan.storage and "://" not in plan.storage:  # workers join from other folders
+        plan = plan.model_copy(update={"storage": str(Path(plan.storage).resolve())})
+    folder = runs / str(plan.study)
+    plan = check_same_study(folder, plan, experiment)
+    study = open_study(folder, plan, experiment.seed)
     save_plan(folder, plan, experiment)
-    return _run(folder, plan, experiment, apply, runs)
+    return _run(study, folder, plan, experiment, apply, runs)
 
 
-def join_study(folder: Path, apply: bool, runs: Path) -> Tuned:
+def join_study(folder: Path, storage: str | None, runs: Path, *, apply: bool) -> Tuned:
     """Add a worker to a study.
+
+    Args:
+        folder: Of the study.
+        storage: Where the study lives, in place of what its plan says.
+        runs: Folder of run folders.
+        apply: Run the best configuration at the end.
 
     Raises:
         RunError: If there is no study.
     """
-    plan, experiment = load_plan(folder)
-    return _run(folder, plan, experiment, apply, runs)
+    plan, experiment = load_plan(folder, storage)
+    return _run(open_study(folder, plan, experiment.seed), folder, plan, experiment, apply, runs)
 
 
-def report_study(folder: Path) -> Tuned:
+def report_study(folder: Path, storage: str | None = None) -> Tuned:
     """Write the report of a study.
 
     Raises:
-        RunError: If there is no study, or no trial of it is done.
+        RunError: If there is no study.
+        FailedError: If no trial of it is done.
     """
-    plan, experiment = load_plan(folder)
-    return _finish(open_study(folder, plan), folder, plan, experiment, None)
+    plan, experiment = load_plan(folder, storage)
+    study = open_study(folder, plan, experiment.seed)
+    free_lost_trials(study, plan.grace)  # or trials of the dead would be shown as running
+    return _finish(study, folder, plan, experiment, None)
 
 
-def _run(folder: Path, plan: Plan, experiment: Experiment, apply: bool, runs: Path) -> Tuned:
+def _run(
+    study: optuna.Study, folder: Path, plan: Plan, experiment: Experiment, apply: bool, runs: Path
+) -> Tuned:
     with Reporter() as reporter:
         reporter.say(
-            f"Storage {without_password(storage_text(plan.storage, folder))}; another worker: mtl tune --join {folder}"
+            f"Storage {_shown(plan, folder)}; another worker: {shlex.join(['mtl', 'tune', '--join', str(folder)])}"
         )
-        study = run_study(folder, plan, experiment, reporter)
+        filled = with_rendered_data(experiment, reporter)
+        run = RunFolder(folder)
+        inner = inner_splits(filled, run, plan.folds, reporter)
+        study.set_user_attr(RENDERED, any(data.rendered for data in inner.data.values()))
+
+        def score(trial: optuna.Trial, report: Report, steps: Steps) -> tuple[tuple[float, ...], float]:
+            chosen = with_values(filled, suggest(trial, plan.space))
+            return run_trial(chosen, inner, run, trial.number, plan.metrics, report, steps)
+
+        work(study, plan, score, reporter)
     outer = _apply(study, folder, plan, experiment, runs) if apply else None
     return _finish(study, folder, plan, experiment, outer)
 
@@ -144,9 +152,13 @@ def _finish(
     write_study_report(study, plan, experiment, folder, outer)
     best, _ = best_experiment(study, plan, experiment)
     return Tuned(
-        folder, len(study.get_trials(deepcopy=False)), best.number, dict(zip(plan.metrics, best.values, strict=True)),
-        decoded(best.params, plan.space), without_password(storage_text(plan.storage, folder)), outer,
+        folder, count(study), plan.trials, best.number, dict(zip(plan.metrics, best.values, strict=True)),
+        decoded(best.params, plan.space), _shown(plan, folder), outer,
     )  # fmt: skip
+
+
+def _shown(plan: Plan, folder: Path) -> str:
+    return without_password(storage_address(plan.storage, folder))
 
 
 def _apply(study: optuna.Study, folder: Path, plan: Plan, experiment: Experiment, runs: Path) -> str:

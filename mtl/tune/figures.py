@@ -1,7 +1,13 @@
-"""Figures of a study, each inline SVG."""
+"""Figures of a study, each inline SVG.
+
+Importances are Optuna's own plot. The others are ours, because Optuna's show less: its history has no pruned trials and draws the
+best value as a slope where it jumps; its timeline calls a trial that failed and one whose worker died the same; its Pareto front
+does not number its trials; its parallel coordinates and slices print the labels of eight keys over one another.
+"""
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,13 +18,16 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mtl.report.figures import INK, PALETTE, new_figure, svg
-from mtl.tune.space import Parameter
-from mtl.tune.storage import BEAT
-from mtl.tune.study import Plan
+from mtl.tune.plan import Parameter, Plan
 
-__all__ = ["study_figures", "trial_state"]
+__all__ = ["WIDE", "importances_note", "study_figures", "trial_state"]
 
 _COLOURS = "viridis"
+_ENOUGH = 10
+"""Trials from which on shares of the variance mean something."""
+PARALLEL, SLICE = "Parallel coordinates", "Slice"
+WIDE = {PARALLEL: 840, SLICE: 840}
+"""Figures that a narrow screen scrolls, and does not shrink below so many px."""
 _COLUMNS = 4
 
 
@@ -31,13 +40,25 @@ def study_figures(study: optuna.Study, plan: Plan) -> dict[str, str]:
     found = {"History": _history(study, plan), "Timeline": _timeline(study)}
     if len(plan.metrics) == 2:
         found["Pareto front"] = _pareto(study, plan)
-    if len({str(sorted(trial.params.items())) for trial in done}) > 1:
-        importances = _importances(study, target)
+    if _differ(done):
+        importances = None if importances_note(study) else _importances(study, target)
         if importances:
             found["Importances (fANOVA)"] = importances
-        found["Parallel coordinates"] = _parallel(done, plan)
-        found["Slice"] = _slice(done, plan)
+        found[PARALLEL] = _parallel(done, plan)
+        found[SLICE] = _slice(done, plan)
     return found
+
+
+def importances_note(study: optuna.Study) -> str:
+    """Return why there is no figure of importances, or nothing if there is one."""
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(done) >= _ENOUGH:
+        return ""
+    return f"No importances (fANOVA): {len(done)} trials are done, and fewer than {_ENOUGH} say nothing about which key matters."
+
+
+def _differ(done: Sequence[FrozenTrial]) -> bool:
+    return len({str(sorted(trial.params.items())) for trial in done}) > 1
 
 
 def trial_state(trial: FrozenTrial) -> str:
@@ -50,10 +71,10 @@ def trial_state(trial: FrozenTrial) -> str:
 
 
 def _positions(
-    done: Sequence[FrozenTrial], parameter: Parameter
+    done: Sequence[FrozenTrial], key: str, parameter: Parameter
 ) -> tuple[npt.NDArray[np.float64], list[float], list[str]]:
     """Return where each trial stands on a parameter's axis, from 0 to 1, and the axis's ticks."""
-    values = [trial.params.get(parameter.key) for trial in done]
+    values = [trial.params.get(key) for trial in done]
     if parameter.choices:
         texts = [
             f"[{', '.join(map(str, one))}]" if isinstance(one, tuple) else str(one)
@@ -63,23 +84,20 @@ def _positions(
         places = [texts.index(str(value)) / reach if str(value) in texts else np.nan for value in values]
         return np.array(places), [place / reach for place in range(len(texts))], texts
     scale: Callable[[Any], Any] = np.log if parameter.log else float
-    low, high = float(scale(parameter.low)), float(scale(parameter.high))
+    least, most = parameter.reach
+    low, high = float(scale(least)), float(scale(most))
     places = [np.nan if value is None else (float(scale(value)) - low) / (high - low) for value in values]
-    middle = (
-        float(np.sqrt(parameter.low * parameter.high))
-        if parameter.log
-        else (parameter.low + parameter.high) / 2
-    )
-    return np.array(places), [0, 0.5, 1], [f"{one:.3g}" for one in (parameter.low, middle, parameter.high)]
+    middle = float(np.sqrt(least * most)) if parameter.log else (least + most) / 2
+    return np.array(places), [0, 0.5, 1], [f"{one:.3g}" for one in (least, middle, most)]
 
 
 def _parallel(done: Sequence[FrozenTrial], plan: Plan) -> str:
     from matplotlib import colormaps
 
-    figure, (axis,) = new_figure(1, max(5.0, 1.15 * (len(plan.space) + 1)), 3.6)
+    figure, (axis,) = new_figure(1, max(5.0, 1.1 * (len(plan.space) + 1)), 3.6)
     scores = np.array([trial.values[0] for trial in done])
     spread = float(np.ptp(scores)) or 1.0
-    columns = [_positions(done, parameter)[0] for parameter in plan.space] + [
+    columns = [_positions(done, *entry)[0] for entry in plan.space.items()] + [
         (scores - scores.min()) / spread
     ]
     for trial in np.argsort(scores if plan.directions[0] == "maximize" else -scores):
@@ -87,14 +105,14 @@ def _parallel(done: Sequence[FrozenTrial], plan: Plan) -> str:
         axis.plot(
             range(len(columns)), [column[trial] for column in columns], color=colour, linewidth=1, alpha=0.8
         )
-    ticks = [_positions(done, parameter)[1:] for parameter in plan.space]
+    ticks = [_positions(done, *entry)[1:] for entry in plan.space.items()]
     ticks.append(([0, 1], [f"{scores.min():.3f}", f"{scores.max():.3f}"]))
     for place, (heights, texts) in enumerate(ticks):
         axis.axvline(place, color="#bbbbbb", linewidth=0.8, zorder=0)
         for height, text in zip(heights, texts, strict=True):
-            axis.text(place + 0.03, height, text, fontsize=6.5, va="center", color=INK,
+            axis.text(place + 0.03, height, text, fontsize=8, va="center", color=INK,
                       bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5})  # fmt: skip
-    names = [_short(parameter.key) for parameter in plan.space] + [plan.metrics[0].replace("_", " ")]
+    names = [_short(key) for key in plan.space] + [plan.metrics[0].replace("_", " ")]
     axis.set_xticks(range(len(columns)), names, rotation=25, ha="right")
     axis.set_yticks([])
     axis.spines[["left", "bottom"]].set_visible(False)
@@ -110,11 +128,11 @@ def _slice(done: Sequence[FrozenTrial], plan: Plan) -> str:
     grid = figure.subplots(rows, _COLUMNS, squeeze=False, sharey=True).flat
     scores = np.array([trial.values[0] for trial in done])
     numbers = [trial.number for trial in done]
-    for axis, parameter in zip(grid, plan.space, strict=False):
-        places, heights, texts = _positions(done, parameter)
+    for axis, (key, parameter) in zip(grid, plan.space.items(), strict=False):
+        places, heights, texts = _positions(done, key, parameter)
         axis.scatter(places, scores, c=numbers, cmap=_COLOURS, s=12)
         axis.set_xticks(heights, texts, fontsize=6.5, rotation=20 if parameter.choices else 0)
-        axis.set_title(_short(parameter.key), loc="left", fontsize=8)
+        axis.set_title(_short(key), loc="left", fontsize=8)
     for axis in grid:
         axis.set_visible(False)
     for axis in figure.axes:
@@ -166,11 +184,7 @@ def _timeline(study: optuna.Study) -> str:
     begin = min((trial.datetime_start.timestamp() for trial in trials if trial.datetime_start), default=0.0)
     for trial in trials:
         start = trial.datetime_start.timestamp() if trial.datetime_start else begin
-        end = (
-            trial.datetime_complete.timestamp()
-            if trial.datetime_complete
-            else float(trial.user_attrs.get(BEAT, start))
-        )
+        end = trial.datetime_complete.timestamp() if trial.datetime_complete else time.time()
         axis.barh(
             trial.number,
             (end - start) / 60,
@@ -187,20 +201,29 @@ def _timeline(study: optuna.Study) -> str:
 
 
 def _importances(study: optuna.Study, target: Callable[[FrozenTrial], float] | None) -> str | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = optuna.importance.get_param_importances(
-                study, target=target, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+    from matplotlib import pyplot, rc_context
+
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    with rc_context(), warnings.catch_warnings():  # Optuna's plots change the style of all figures
+        warnings.simplefilter("ignore")
+        try:
+            axis = optuna.visualization.matplotlib.plot_param_importances(
+                study, evaluator=evaluator, target=target, target_name="first metric"
             )
-    except (ValueError, RuntimeError):  # all values equal: nothing matters
-        return None
-    names = list(found)[::-1]
-    figure, (axis,) = new_figure(1, 6.0, 0.6 + 0.28 * len(names))
-    axis.barh(range(len(names)), [found[name] for name in names], color=PALETTE[0])
-    axis.set_yticks(range(len(names)), names)
-    axis.set_xlabel("share of the variance")
-    return svg(figure)
+        except (ValueError, RuntimeError):  # all values equal: nothing matters
+            return None
+        axis.set_title("", loc="left")
+        axis.set(ylabel="", facecolor="none")
+        axis.set_xlabel("share of the variance", fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.legend_ = None
+        for text in axis.texts:
+            text.set_fontsize(8)
+        figure = pyplot.gcf()
+        figure.set(size_inches=(6.0, 0.8 + 0.28 * len(axis.patches)), layout_engine="constrained")
+        picture = svg(figure)
+        pyplot.close(figure)
+    return picture
 
 
 def _pareto(study: optuna.Study, plan: Plan) -> str:

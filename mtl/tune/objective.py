@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,25 +17,14 @@ from mtl.progress import Steps
 from mtl.run.chain import prepare
 from mtl.run.stage import StageMaker, imagenet_stage
 from mtl.runs import RunFolder
+from mtl.tune.worker import Report
 from stages.assemble import Assembled, make_split, make_task
 from stages.metrics import evaluate
 from stages.preprocess import Preprocess
 from stages.splits.chains import Learned, split_chain, tie_stages
 from stages.splits.split import Part, Split, check_split
 
-__all__ = ["METRICS", "Inner", "inner_splits", "run_trial"]
-
-METRICS: Mapping[str, Literal["maximize", "minimize"]] = {
-    "macro_f1": "maximize",
-    "accuracy": "maximize",
-    "balanced_accuracy": "maximize",
-    "macro_auroc": "maximize",
-    "ece": "minimize",
-    "milliseconds": "minimize",
-}
-"""What can be tuned for: scores of the inner validation part, and inference time an image."""
-
-Report = Callable[[int, float], None]
+__all__ = ["Inner", "inner_splits", "run_trial"]
 
 _SEEN = {"accuracy": "validation_accuracy"} | dict.fromkeys(
     ("macro_f1", "balanced_accuracy", "macro_auroc"), "validation_macro_f1"
@@ -114,7 +103,7 @@ def run_trial(
         inner: Data and inner folds.
         run: Of the study; stages before the last are kept there and reused where nothing in them changed.
         number: Of the trial.
-        metrics: What is returned, of `METRICS`.
+        metrics: What is returned, of `mtl.tune.plan.METRICS`.
         report: Called with (step, score) after every validation; may raise to prune.
         steps: Told about progress.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,12 +16,17 @@ from mtl.config import Experiment
 from mtl.loading import dump_settings
 from mtl.report.page import render_page
 from mtl.runs import environment
-from mtl.tune.figures import study_figures, trial_state
+from mtl.tune.figures import WIDE, importances_note, study_figures, trial_state
+from mtl.tune.plan import Plan
 from mtl.tune.space import decoded
-from mtl.tune.study import TRAINED, Plan, best_experiment
+from mtl.tune.study import best_experiment
+from mtl.tune.worker import TRAINED, count
 from segmentation.files import write_text
 
-__all__ = ["overhead", "write_study_report"]
+__all__ = ["RENDERED", "overhead", "write_study_report"]
+
+RENDERED = "rendered"
+"""Whether images of the study are rendered smears."""
 
 
 def write_study_report(
@@ -47,7 +53,7 @@ def write_study_report(
     chosen = chosen.model_copy(update={"name": f"{experiment.name}-tuned"})
     write_text(
         folder / "best.yaml",
-        f"# The best of {len(study.trials)} trials of study {study.study_name}.\n{dump_settings(chosen)}",
+        f"# The best of study {study.study_name}, {count(study).to_text(plan.trials)}.\n{dump_settings(chosen)}",
     )
     trials = study.get_trials(deepcopy=False)
     pictures = {title: Markup(text) for title, text in study_figures(study, plan).items()}  # noqa: S704 - our own SVG
@@ -58,10 +64,15 @@ def write_study_report(
         best=best,
         values=decoded(best.params, plan.space),
         outer=outer,
+        rendered=study.user_attrs.get(RENDERED, False),
+        progress=count(study).to_text(plan.trials),
+        again=shlex.join(["mtl", "run", "--config", str(folder / "best.yaml")]),
+        importances=importances_note(study),
         counts=Counter(trial_state(trial) for trial in trials),
         rows=[_row(trial, plan) for trial in sorted(trials, key=lambda trial: trial.number)],
-        keys=[parameter.key for parameter in plan.space],
+        keys=list(plan.space),
         pictures=pictures,
+        wide=WIDE,
         spent=overhead(study),
         config=dump_settings(chosen),
         environment=environment(),
@@ -98,6 +109,6 @@ def _row(trial: FrozenTrial, plan: Plan) -> Sequence[str]:
     return (
         str(trial.number), trial_state(trial), *("–" if math.isnan(value) else f"{value:.4f}" for value in values),
         "–" if math.isnan(seconds) else f"{seconds:.0f}",
-        *(f"{shown[p.key]:.3g}" if isinstance(shown.get(p.key), float) else str(shown.get(p.key, "–")) for p in plan.space),
+        *(f"{shown[key]:.3g}" if isinstance(shown.get(key), float) else str(shown.get(key, "–")) for key in plan.space),
         str(trial.user_attrs.get("reason", "")),
     )  # fmt: skip

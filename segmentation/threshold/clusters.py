@@ -4,14 +4,12 @@ Colours are CIELAB of the smoothed image. Centres are found on a random sample o
 (in fuzzy C-means that is the highest membership). The cluster with the darkest green is nucleus, the one with the brightest is
 background, and what lies between and touches a nucleus is cytoplasm. Nothing tells red cells from cytoplasm but their colour.
 
-k-medoids and fuzzy C-means are written out here: of the libraries that have them, scikit-learn-extra is no longer built for current
-NumPy and scikit-fuzzy has an own release once in years; tests compare with `kmedoids` and `scikit-fuzzy`.
+Fuzzy C-means is written out here: scikit-fuzzy, which tests compare with, has a release once in years.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -35,7 +33,6 @@ __all__ = [
 Points = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
 class Clusters(Parameters):
     """Settings of `k_means` and `k_medoids`."""
 
@@ -46,7 +43,6 @@ class Clusters(Parameters):
     small: float = number(0.2, 0, 1, "nuclei under this share of the largest one's area are dropped")
 
 
-@dataclass(frozen=True)
 class FuzzyClusters(Clusters):
     """Settings of `fuzzy_c_means`."""
 
@@ -85,41 +81,25 @@ def fuzzy_c_means(image: RGBImage, parameters: FuzzyClusters) -> Labels:
 
 
 def k_medoids_indices(points: Points, count: int, seed: int = 0, starts: int = 4) -> npt.NDArray[np.int64]:
-    """Return which points are medoids: least sum of distances to the nearest one, by alternation from several starts.
+    """Return which points are medoids: least sum of distances to the nearest one, by FasterPAM from several starts.
+
+    Source: Schubert & Rousseeuw (2021), Fast and eager k-medoids clustering, Information Systems 101; `kmedoids`.
 
     Args:
         points: (n, d), n at least count.
         count: Medoids.
-        seed: Of the first medoids, drawn far from each other as in k-means++.
+        seed: Of the first medoids, drawn at random.
         starts: Tries, of which the best is returned.
 
     Returns:
         (count,) indices.
     """
-    random = np.random.default_rng(seed)
+    from kmedoids import fasterpam
+
     distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
-    best, least = np.zeros(count, np.int64), np.inf
-    for _ in range(starts):
-        medoids = [int(random.integers(len(points)))]
-        while len(medoids) < count:
-            weights = distances[:, medoids].min(axis=1) ** 2
-            share = weights / weights.sum() if weights.sum() else None
-            medoids.append(int(random.choice(len(points), p=share)))
-        now = np.array(medoids)
-        for _ in range(100):
-            owner = distances[:, now].argmin(axis=1)
-            moved = now.copy()
-            for cluster in range(count):
-                members = np.flatnonzero(owner == cluster)
-                if len(members):
-                    moved[cluster] = members[distances[np.ix_(members, members)].sum(axis=1).argmin()]
-            if np.array_equal(moved, now):
-                break
-            now = moved
-        cost = distances[:, now].min(axis=1).sum()
-        if cost < least:
-            best, least = now, cost
-    return best
+    tries = [fasterpam(distances, count, random_state=seed + start, n_cpu=1) for start in range(starts)]
+    best = min(tries, key=lambda found: float(found.loss))
+    return np.asarray(best.medoids, np.int64)
 
 
 def fuzzy_c_means_centres(points: Points, count: int, seed: int = 0, fuzziness: float = 2.0) -> Points:

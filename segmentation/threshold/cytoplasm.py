@@ -10,8 +10,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +36,6 @@ _INNER = 0.06
 _INNER_PIXELS = 1.5
 
 
-@dataclass(frozen=True)
 class Cytoplasm(Parameters):
     """Settings of `grow_cells`. Shares of distances refer to a cell's scale."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -17,7 +15,6 @@ from segmentation.threshold.parts import tidy
 __all__ = ["HighBoost", "high_boost", "high_boost_log", "laplacian_of_gaussian"]
 
 
-@dataclass(frozen=True)
 class HighBoost(Parameters):
     """Settings of `high_boost_log`."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,7 +16,6 @@ from segmentation.threshold.parts import tidy
 __all__ = ["HSVInterval", "fit_hsv", "hsv_interval", "to_hsv"]
 
 
-@dataclass(frozen=True)
 class HSVInterval(Parameters):
     """Settings of `hsv_interval`. A lower hue above the upper one goes through red (0 degrees).
 
@@ -93,6 +91,5 @@ def fit_hsv(images: Iterable[RGBImage], masks: Iterable[Mask], coverage: float =
     ends = [(1 - coverage) / 2, (1 + coverage) / 2]
     hues = (np.quantile(turned, ends) + middle) % 360
     saturations, values = np.quantile(saturation, ends), np.quantile(value, ends)
-    return HSVInterval(
-        *(float(bound) for bound in (*hues, *np.clip(saturations, 0, 1), *np.clip(values, 0, 1)))
-    )
+    bounds = (float(bound) for bound in (*hues, *np.clip(saturations, 0, 1), *np.clip(values, 0, 1)))
+    return HSVInterval(**dict(zip(HSVInterval.model_fields, bounds, strict=False)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from segmentation.errors import MaskError
@@ -15,7 +13,6 @@ from segmentation.threshold.parts import tidy
 __all__ = ["BlueChannel", "ChannelMixer", "blue_channel", "channel_mixer", "isolate", "mix_channels"]
 
 
-@dataclass(frozen=True)
 class ChannelMixer(Parameters):
     """Settings of `channel_mixer`; the defaults are the paper's."""
 
@@ -30,7 +27,6 @@ class ChannelMixer(Parameters):
     small: float = number(0.2, 0, 1, "parts under this share of the largest part's area are dropped")
 
 
-@dataclass(frozen=True)
 class BlueChannel(Parameters):
     """Settings of `blue_channel`."""
 

@@ -10,7 +10,6 @@ After: three-class Otsu on B - G (see shared/data/README.md); the floor, the sca
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +37,6 @@ from segmentation.threshold.parts import (
 __all__ = ["Nuclei", "find_nuclei", "purple"]
 
 
-@dataclass(frozen=True)
 class Nuclei(Parameters):
     """Settings of `find_nuclei`. Shares of sizes refer to the radius of the largest disc that fits into any nucleus."""
 

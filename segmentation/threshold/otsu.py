@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from segmentation.masks import CYTOPLASM, NUCLEUS, Labels, Mask
@@ -15,7 +13,6 @@ from segmentation.threshold.parts import keep_large, tidy
 __all__ = ["MultiOtsu", "Otsu", "blue_minus_green", "multi_otsu", "otsu_green", "otsu_saturation"]
 
 
-@dataclass(frozen=True)
 class Otsu(Parameters):
     """Settings of `otsu_saturation` and `otsu_green`."""
 
@@ -25,7 +22,6 @@ class Otsu(Parameters):
     )
 
 
-@dataclass(frozen=True)
 class MultiOtsu(Parameters):
     """Settings of `multi_otsu`."""
 

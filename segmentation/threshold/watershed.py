@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ _LOCAL_MAXIMA: Callable[..., Any] = local_maxima
 _RECONSTRUCTION: Callable[..., Any] = reconstruction
 
 
-@dataclass(frozen=True)
 class Watershed(Parameters):
     """Settings of `watershed`."""
 

@@ -6,8 +6,6 @@ crops and whole fields alike. A field without white cells gives an empty result.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from segmentation.masks import NUCLEUS, Labels
@@ -18,7 +16,6 @@ from segmentation.threshold.nuclei import Nuclei, find_nuclei
 __all__ = ["WhiteCells", "nuclei", "white_cells"]
 
 
-@dataclass(frozen=True)
 class WhiteCells(Cytoplasm, Nuclei):
     """Settings of `white_cells`: those of the nuclei, then those of the cytoplasm."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,7 +22,7 @@ from stages.data.sets.taleqani import TALEQANI
 from stages.data.sets.wbc import WBC_1, WBC_2
 from stages.errors import DataError
 
-__all__ = ["CATALOGUE", "DataSet", "Download", "find_dataset", "read_dataset"]
+__all__ = ["CATALOGUE", "DataSet", "Download", "Source", "find_dataset", "parse_source", "read_dataset"]
 
 _ALL = (
     ALL_IDB1,
@@ -38,6 +39,32 @@ _ALL = (
     MANIFEST,
 )
 CATALOGUE: Mapping[str, DataSet] = MappingProxyType({dataset.name: dataset for dataset in _ALL})
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set and its folder, as `NAME:FOLDER` names them."""
+
+    dataset: str
+    folder: Path
+
+
+def parse_source(text: str, flag: str) -> Source:
+    """Return the source that `NAME:FOLDER` names.
+
+    Args:
+        text: Such as `pbc:data/pbc`.
+        flag: Where it was given, for the message.
+
+    Raises:
+        DataError: If it has another form, or the data set is unknown.
+    """
+    name, colon, folder = text.partition(":")
+    if not colon or not folder:
+        raise DataError(
+            f"Expected `{flag}` to be NAME:FOLDER such as pbc:data/pbc, but got {text!r}; do see `mtl data list`"
+        )
+    return Source(find_dataset(name).name, Path(folder))
 
 
 def find_dataset(name: str) -> DataSet:

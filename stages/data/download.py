@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import tempfile
@@ -9,6 +10,7 @@ import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from segmentation.files import make_folder, write_error
 from stages.data.catalogue import Download, find_dataset
 from stages.data.problems import BadFileError, Problem, show
 from stages.errors import DataError
@@ -54,7 +56,8 @@ def fetch(download: Download, folder: Path) -> Path:
     behind that looks complete. A file that is already there with the right checksum is not fetched again.
 
     Raises:
-        DataError: If the network fails, the checksum does not fit, or the folder cannot be written.
+        DataError: If the network fails or the checksum does not fit.
+        WriteError: If the folder cannot be written.
     """
     import pooch
 
@@ -66,7 +69,7 @@ def fetch(download: Download, folder: Path) -> Path:
     level = logger.level
     logger.setLevel("ERROR")  # its progress lines would mix with `--json`
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         path = Path(
             pooch.retrieve(
                 download.url,
@@ -83,7 +86,12 @@ def fetch(download: Download, folder: Path) -> Path:
         )
         raise BadFileError(Problem(download.url, f"a file with {download.checksum}", got, todo)) from error
     except OSError as error:
-        raise BadFileError(_os_problem(download, folder, error)) from error
+        if error.errno is not None:
+            raise write_error(folder / download.file, error) from error
+        # Errors of the network are `requests.RequestException`s: OSErrors without an error number.
+        got = f"a network error ({type(error).__name__})"
+        todo = f"try again, or fetch it elsewhere and put it there as `{download.file}`"
+        raise BadFileError(Problem(download.url, f"fetched into `{show(folder)}`", got, todo)) from error
     finally:
         logger.setLevel(level)
         for response in responses:
@@ -91,28 +99,18 @@ def fetch(download: Download, folder: Path) -> Path:
     return unpack(path, folder / path.stem) if download.unpack else path
 
 
-def _os_problem(download: Download, folder: Path, error: OSError) -> Problem:
-    # Errors of the network are `requests.RequestException`s: OSErrors without an error number.
-    if error.errno is None:
-        got = f"a network error ({type(error).__name__})"
-        todo = f"try again, or fetch it elsewhere and put it there as `{download.file}`"
-        return Problem(download.url, f"fetched into `{show(folder)}`", got, todo)
-    return Problem(
-        show(folder), "a folder that can be written", show(error.strerror or str(error)), "choose another one"
-    )
-
-
 def unpack(archive: Path, target: Path) -> Path:
     """Unpack a zip archive into `target`, all or nothing.
 
     Raises:
         DataError: If it is no zip or damaged, a member would land outside `target` or is a link, or `target` exists.
+        WriteError: If `target` cannot be written.
     """
     if target.exists():
         raise BadFileError(
             Problem(show(target), "new", "something that exists", "move it away or use it as it is")
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpack-"))
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -122,6 +120,8 @@ def unpack(archive: Path, target: Path) -> Path:
         temporary.chmod(0o755)
         temporary.rename(target)
     except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise write_error(target, error) from error
         got = f"a damaged one ({show(str(error))})"
         raise BadFileError(Problem(show(archive), "a complete zip archive", got, "fetch it again")) from error
     finally:

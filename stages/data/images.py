@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from stages.data._masks import ENCODINGS, codes_of
+from segmentation.errors import MaskError
+from segmentation.files import sha256_of
+from segmentation.masks import Labels, commonest, decode_mask
 from stages.data.npz import read_frame
 from stages.data.problems import BadFileError, Problem, show
 from stages.data.sample import Sample
@@ -22,6 +24,7 @@ __all__ = ["MAX_SIDE", "MIN_SIDE", "content_key", "load_mask", "load_rgb"]
 
 MIN_SIDE = 16
 MAX_SIDE = 12_000
+_LEVELS = "0/255, 0/128/255 or 0/155/255 (background, cytoplasm, nucleus)"
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF")
 _KINDS = {
     "1": "a black-and-white image",
@@ -77,11 +80,12 @@ def decode_rgb(path: Path) -> npt.NDArray[np.uint8]:
         return _pixels(path, image)
 
 
-def load_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Return a segmentation mask with one code.
+def load_mask(path: Path, shape: tuple[int, int]) -> Labels:
+    """Return the labels of a segmentation mask of a data set.
 
-    Known encodings are 0/255 (nothing but nuclei), 0/128/255 (Zheng) and 0/155/255 (BCCD, where some masks are
-    anti-aliased, drift to 161 and come as RGB with equal channels); a value between levels goes to the nearest.
+    Grey levels are 0/255 (nothing but nuclei), 0/128/255 (Zheng) or 0/155/255 (BCCD, where some masks are anti-aliased,
+    drift to 161 and come as RGB with equal channels); `segmentation.masks` says what they mean. Labels stored as 0/1/2 are
+    refused: 0/1 alone would not tell nuclei from cells.
 
     Args:
         path: Image of one channel, or of three equal ones.
@@ -98,28 +102,25 @@ def load_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
         if image.mode not in ("L", "1", "RGB") or _deep(image):
             got = _not_rgb(image) or "something else"
             raise BadFileError(
-                Problem(show(path), f"an 8-bit mask with {ENCODINGS}", got, "save it as 8-bit greyscale")
+                Problem(show(path), f"an 8-bit mask with {_LEVELS}", got, "save it as 8-bit greyscale")
             )
         grey = _pixels(path, image.convert("L") if image.mode == "1" else image)
     if grey.ndim == 3:
         if (grey != grey[..., :1]).any():
             raise BadFileError(
                 Problem(
-                    show(path), f"a mask with {ENCODINGS}", "a colour image", "give the mask, not a picture"
+                    show(path), f"a mask with {_LEVELS}", "a colour image", "give the mask, not a picture"
                 )
             )
         grey = np.ascontiguousarray(grey[..., 0])
     if grey.shape != tuple(shape):
         expected, got = f"{shape[1]}x{shape[0]} px as its image", f"{grey.shape[1]}x{grey.shape[0]} px"
         raise BadFileError(Problem(show(path), expected, got, "give the mask of that image"))
-    counts = np.bincount(grey.ravel(), minlength=256)
-    codes = codes_of(counts)
-    if codes is None:
-        top = ", ".join(str(value) for value in np.argsort(-counts, kind="stable")[:4] if counts[value])
-        raise BadFileError(
-            Problem(show(path), f"a mask with {ENCODINGS}", f"mostly the values {top}", "recode it")
-        )
-    return codes[grey]
+    try:
+        return decode_mask(grey, encoding="grey")
+    except MaskError as error:
+        got = f"mostly the values {commonest(np.bincount(grey.ravel(), minlength=256))}"
+        raise BadFileError(Problem(show(path), f"a mask with {_LEVELS}", got, "recode it")) from error
 
 
 def _open(path: Path) -> Image.Image:
@@ -230,8 +231,7 @@ def _file_hash(path: Path) -> bytes:
         stat = path.stat()
         stamp = (path, stat.st_size, stat.st_mtime_ns)
         if stamp not in _HASHES:
-            with path.open("rb") as file:
-                _HASHES[stamp] = hashlib.file_digest(file, "sha256").digest()
+            _HASHES[stamp] = bytes.fromhex(sha256_of(path))
         return _HASHES[stamp]
     except OSError as error:
         raise _unreadable(path, error) from error

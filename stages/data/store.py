@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,13 +18,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmentation.files import make_folder, write_whole
 from stages.data.images import load_rgb
 from stages.data.sample import Sample
 from stages.errors import DataError
 
-__all__ = ["Preparation", "cache_folder", "cached", "open_store", "resize"]
+__all__ = ["Preparation", "cache_folder", "cached", "open_store", "resize", "write_cache"]
 
 _VERSION = 1
+_ADVICE = "set MTL_CACHE to another folder"
 Images = npt.NDArray[np.uint8]
 
 
@@ -58,24 +59,25 @@ def cached(kind: str, key: str, make: Callable[[], Any]) -> Any:
         make: Computes it.
 
     Raises:
-        DataError: If the cache cannot be written.
+        WriteError: If the cache cannot be written.
     """
     path = cache_folder() / kind / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):  # absent, or damaged: it is made again
         value = make()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(value), "utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"Expected {path.parent} to be writable, but got: {error.strerror or error}; "
-            "do free space there or set MTL_CACHE to another folder"
-        ) from error
+    write_cache(path, lambda temporary: temporary.write_text(json.dumps(value), "utf-8"))
     return value
+
+
+def write_cache(path: Path, save: Callable[[Path], object]) -> None:
+    """Write a file that can be made again, its folder made if missing; see `segmentation.files.write_whole`.
+
+    Raises:
+        WriteError: If it cannot be written.
+    """
+    make_folder(path.parent, advice=_ADVICE)
+    write_whole(path, save, durable=False, advice=_ADVICE)
 
 
 def open_store(
@@ -102,21 +104,14 @@ def open_store(
         Memory-mapped images (N, size, size, 3) uint8 RGB, read-only.
 
     Raises:
-        DataError: If images cannot be read: one error for all of them. If the disk is full or not writable.
+        DataError: If images cannot be read: one error for all of them.
+        WriteError: If the disk is full or not writable.
     """
     text = f"{_VERSION}|{fingerprint}|{size}|{fit}" + (f"|{prepare.key}" if prepare else "")
     key = hashlib.sha256(text.encode()).hexdigest()[:24]
-    folder = (folder or cache_folder()) / "stores"
-    path = folder / f"{key}.npy"
+    path = (folder or cache_folder()) / "stores" / f"{key}.npy"
     if not path.is_file():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(samples, path, size, fit, progress, prepare)
-        except OSError as error:
-            raise DataError(
-                f"Expected the image store {folder} to be writable, but got: {error.strerror or error}; "
-                "do free space there or set MTL_CACHE to another folder"
-            ) from error
+        write_cache(path, lambda temporary: _fill(temporary, samples, size, fit, progress, prepare))
     try:
         images: Images = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
@@ -149,50 +144,39 @@ def resize(image: Images, size: int, fit: str = "stretch") -> Images:
     )
 
 
-def _write(
-    samples: Sequence[Sample],
+def _fill(
     path: Path,
+    samples: Sequence[Sample],
     size: int,
     fit: str,
     progress: Callable[[int, int], None] | None,
     prepare: Preparation | None,
 ) -> None:
+    store = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3))
     # A file's full length is reserved first: a disk that is too small says so here and not as a bus error later.
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        store = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3)
+    with path.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+
+    def fill(index: int) -> str | None:
+        try:
+            image = load_rgb(samples[index])
+            store[index] = resize(prepare.function(samples[index], image) if prepare else image, size, fit)
+        except DataError as error:
+            return str(error)
+        return None
+
+    problems = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, problem in enumerate(pool.map(fill, range(len(samples))), start=1):
+            if problem:
+                problems.append(problem)
+            if progress:
+                progress(done, len(samples))
+    if problems:
+        more = (
+            f" (and {len(problems) - 1} more files; `mtl data check` lists them all)"
+            if len(problems) > 1
+            else ""
         )
-        with temporary.open("r+b") as stream:
-            os.posix_fallocate(stream.fileno(), 0, temporary.stat().st_size)
-
-        def fill(index: int) -> str | None:
-            try:
-                image = load_rgb(samples[index])
-                store[index] = resize(
-                    prepare.function(samples[index], image) if prepare else image, size, fit
-                )
-            except DataError as error:
-                return str(error)
-            return None
-
-        problems = []
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for done, problem in enumerate(pool.map(fill, range(len(samples))), start=1):
-                if problem:
-                    problems.append(problem)
-                if progress:
-                    progress(done, len(samples))
-        if problems:
-            more = (
-                f" (and {len(problems) - 1} more files; `mtl data check` lists them all)"
-                if len(problems) > 1
-                else ""
-            )
-            raise DataError(problems[0] + more)
-        store.flush()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise DataError(problems[0] + more)
+    store.flush()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from stages.data.sample import Sample
+from stages.data.store import cached, open_store
 from stages.errors import DataError
 from stages.splits.overlaps import MOST, overlapping
 from stages.splits.split import group_of
@@ -22,7 +23,9 @@ __all__ = [
     "Copies",
     "DuplicateReport",
     "Pairs",
+    "copies_between",
     "find_copies",
+    "group_copies",
     "group_duplicates",
     "join",
     "near_duplicates",
@@ -30,6 +33,8 @@ __all__ = [
     "regroup",
 ]
 
+_VERSION = 1  # raise it when the search for copies changes, so that none is read from an older cache
+_THUMBNAIL = 64
 _HASH = 8
 _SIDE = 32
 _BITS_APART = 12
@@ -108,6 +113,44 @@ class DuplicateReport:
             f"{self.exact} identical and {self.near} near-duplicate pairs of images{shared} were found "
             f"({self.clusters} clusters, the largest of {self.largest}); no cluster is on two sides of the split."
         )
+
+
+def group_copies(
+    samples: Sequence[Sample], fingerprint: str, progress: Callable[[int, int], None] | None = None
+) -> tuple[list[Sample], DuplicateReport]:
+    """Group samples with their near-duplicates; the search is made once and kept in the cache.
+
+    Args:
+        samples: N of them.
+        fingerprint: Hash of the samples' content.
+        progress: Called with (done, total) while images are decoded.
+
+    Raises:
+        DataError: If an image cannot be read.
+        WriteError: If the cache cannot be written.
+    """
+    thumbnails = open_store(samples, fingerprint, _THUMBNAIL, progress=progress)
+    copies = cached("copies", f"{_VERSION}|{fingerprint}", lambda: asdict(find_copies(thumbnails)))
+    return group_duplicates(samples, Copies.from_json(copies))
+
+
+def copies_between(
+    first: Sequence[Sample], first_fingerprint: str, second: Sequence[Sample], second_fingerprint: str
+) -> Pairs:
+    """Return near-duplicates of which one is in each set, as (row of the first, row of the second); kept in the cache.
+
+    Raises:
+        DataError: If an image cannot be read.
+        WriteError: If the cache cannot be written.
+    """
+
+    def search() -> Pairs:
+        sets = ((first, first_fingerprint), (second, second_fingerprint))
+        return near_duplicates(np.concatenate([open_store(*one, _THUMBNAIL) for one in sets]))
+
+    found = cached("copies", f"{_VERSION}|{first_fingerprint}|{second_fingerprint}", search)
+    count = len(first)
+    return [(i, j - count) for i, j in found if i < count <= j]
 
 
 def perceptual_hash(luminance: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -17,8 +16,8 @@ import numpy.typing as npt
 
 from stages.data.images import content_key
 from stages.data.sample import Sample
+from stages.data.store import write_cache
 from stages.data.table import read_table
-from stages.errors import DataError
 from stages.splits.chains import split_chain
 from stages.splits.duplicates import join, regroup
 
@@ -108,7 +107,8 @@ def locate_crops(
                 progress(len(fields) + number + 1, steps)
     origins = {crop.name: best[row] for row, crop in enumerate(crops) if row in best}
     if path is not None:
-        _write(path, origins)
+        text = json.dumps({name: asdict(origin) for name, origin in origins.items()})
+        write_cache(path, lambda temporary: temporary.write_text(text, "utf-8"))
     return origins
 
 
@@ -176,17 +176,3 @@ def _read(path: Path) -> dict[str, Origin] | None:
         return {str(name): Origin(**origin) for name, origin in known.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return None
-
-
-def _write(path: Path, origins: Mapping[str, Origin]) -> None:
-    text = json.dumps({name: asdict(origin) for name, origin in origins.items()})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(text, "utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"Expected the cache {path.parent} to be writable, but got: {error.strerror or error}; "
-            "do free space there or set MTL_CACHE to another folder"
-        ) from error

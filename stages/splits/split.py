@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from segmentation.files import write_json
 from stages.data.sample import Sample
 from stages.errors import DataError
 
@@ -145,31 +144,12 @@ def check_split(split: Split, samples: Sequence[Sample], whole_test: bool = True
 
 
 def save_split(split: Split, path: Path) -> None:
-    """Write a split as JSON, whole or not at all.
+    """Write a split as JSON.
 
     Raises:
-        DataError: If the folder is missing, full or not writable.
+        WriteError: If the folder is missing, full or not writable.
     """
-    text = json.dumps(split.to_json(), indent=1, ensure_ascii=False) + "\n"
-    temporary: Path | None = None
-    try:
-        # A name of its own: two runs may write the same list at the same time.
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
-        ) as stream:
-            temporary = Path(stream.name)
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"Expected {path} to be writable, but got: {error.strerror}; do free space or choose another folder"
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    write_json(path, split.to_json())
 
 
 def load_split(path: Path) -> Split:

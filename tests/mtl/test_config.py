@@ -62,7 +62,9 @@ def test_set_and_flags_reach_every_depth() -> None:
 
 def test_chains_are_data() -> None:
     assert load_config("default", {"stages": "1,2,3", "against": "1,3"}).chains() == ((1, 2, 3), (1, 3))
-    assert load_config("default", {"against": ()}).chains() == ((1, 2, 3),)
+    for none in ((), "none", None):
+        assert load_config("default", {"against": none}).chains() == ((1, 2, 3),)
+    assert load_config("default", {}, ["against=[1, 3]"]).against == ((1, 3),)
     assert load_config("default", {"stages": "1,3", "against": "1,3"}).chains() == ((1, 3),)
 
 
@@ -89,7 +91,19 @@ def test_stages_in_order_are_read(numbers: set[int]) -> None:
         (["multi_cell.split.test=0.9"], "below 1"),
         (["multi_cell.split.method=kfold", "multi_cell.split.fold=10"], "fold"),
         (["multi_cell.split.method=files"], "folder"),
-        (["name=../up"], "name"),
+        (["name=../up"], "'../up'"),
+        (["name=.."], "'..'"),
+        (["name=."], "'.'"),
+        (["seed=4294967296"], "4294967295"),
+        (["seed=-1"], "seed"),
+        (["rendering.seed=18446744073709551616"], "rendering.seed"),
+        (["hardware.precision=bf16-true"], "hardware.precision"),
+        (["hardware.precision=64-true"], "bf16-mixed"),
+        (["against=0.5"], "--against"),
+        (["against=[0.5]"], "against"),
+        (["against={a: 1}"], "--against"),
+        (["stages=0.5"], "stages"),
+        (["colour=1"], "rendering"),
         (["stages=[3, 1]"], "--stages"),
     ],
 )

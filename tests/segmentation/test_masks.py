@@ -39,9 +39,44 @@ def test_the_error_names_the_values_that_do_not_belong() -> None:
     np.testing.assert_array_equal(decode_mask(values, snap=True), [[0, 1, 2, 0, 0]])
 
 
-def test_snap_takes_the_encoding_with_most_pixels() -> None:
-    values = np.array([[0, 155, 155, 200, 206, 255, 70]], np.uint8)
-    np.testing.assert_array_equal(decode_mask(values, snap=True), [[0, 1, 1, 1, 2, 2, 0]])
+def test_snap_takes_the_level_with_most_pixels() -> None:
+    values = np.array([[*[0] * 24, 155, 155, 155, 155, 200, 206, 255, 70]], np.uint8)
+    np.testing.assert_array_equal(decode_mask(values, snap=True), [[*[0] * 24, 1, 1, 1, 1, 1, 2, 2, 0]])
+
+
+@pytest.mark.parametrize("level", [112, 128, 155, 161, 171])
+def test_every_value_goes_to_the_nearest_level_found(level: int) -> None:
+    ramp = np.arange(256, dtype=np.uint8)
+    values = np.concatenate([np.repeat([0, level, 255], [6000, 800, 500]), ramp]).astype(np.uint8)
+    expected = [
+        max((-abs(value - grey), label) for label, grey in enumerate((0, level, 255)))[1]
+        for value in range(256)
+    ]
+    for found in (decode_mask(values[None], snap=True), decode_mask(values[None], encoding="grey")):
+        np.testing.assert_array_equal(found[0, -256:], expected)
+    with pytest.raises(MaskError, match="snap=True"):
+        decode_mask(values[None])
+
+
+def test_anti_aliased_edges_without_a_peak_are_no_cytoplasm() -> None:
+    values = np.concatenate([np.zeros(2000), np.arange(20, 240, 10), np.full(900, 255)]).astype(np.uint8)
+    decoded = decode_mask(values[None], snap=True)
+    np.testing.assert_array_equal(decoded[0], np.where(values > 127, 2, 0))
+    np.testing.assert_array_equal(decode_mask(values[None], snap=True, foreground=1)[0], values > 127)
+
+
+@pytest.mark.parametrize("values", [(0, 80), (0, 200), (0, 60, 90, 120, 180, 255), (0, 300), (0, -5)])
+def test_what_has_no_levels_is_not_rounded(values: tuple[int, ...]) -> None:
+    with pytest.raises(MaskError, match=r"but got"):
+        decode_mask(np.array([values * 10]), snap=True)
+
+
+@pytest.mark.parametrize("values", [(0, 1), (0, 1, 2), (0, 2)])
+def test_labels_are_no_grey_levels(values: tuple[int, ...]) -> None:
+    mask = np.array([values * 10], np.uint8)
+    np.testing.assert_array_equal(decode_mask(mask, snap=True), mask)
+    with pytest.raises(MaskError, match="0/128/255"):
+        decode_mask(mask, encoding="grey")
 
 
 @pytest.mark.parametrize(
@@ -62,8 +97,8 @@ def test_what_is_no_mask_is_refused(values: np.ndarray, message: str) -> None:
 def test_size_mismatch_and_unknown_names_are_errors() -> None:
     with pytest.raises(MaskError, match=r"5 x 3 \(height x width\), but got 2 x 3"):
         decode_mask(LABELS, shape=(5, 3))
-    with pytest.raises(MaskError, match="one of auto, labels"):
-        decode_mask(LABELS, encoding="grey")  # type: ignore[arg-type]
+    with pytest.raises(MaskError, match="one of auto, grey, labels"):
+        decode_mask(LABELS, encoding="rgb")  # type: ignore[arg-type]
     with pytest.raises(MaskError, match="`foreground`"):
         decode_mask(LABELS, foreground=3)
 

@@ -133,7 +133,7 @@ def test_hsv_interval_fitted_through_red_finds_its_colour_again() -> None:
     bounds = fit_hsv([image], [mask], coverage=1)
     assert bounds.hue_low > 340
     assert bounds.hue_high < 20
-    settings = {name: getattr(bounds, name) for name in bounds.__dataclass_fields__}
+    settings = bounds.model_dump()
     assert (threshold(image, "hsv", **settings) == 2).sum() > 0.97 * mask.sum()
     with pytest.raises(MaskError, match="cover some pixels"):
         fit_hsv([image], [np.zeros((30, 30), bool)])

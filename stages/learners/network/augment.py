@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch.nn import functional
 
+from segmentation.augment import hue_turn
 from stages.settings import AugmentSettings
 
 __all__ = ["augment", "mixup"]
@@ -46,8 +48,8 @@ def mixup(
         alpha: Of Beta(alpha, alpha); one weight a batch.
         generator: Source of all randomness, on the CPU.
     """
-    first = torch._standard_gamma(torch.tensor([alpha, alpha]), generator=generator)
-    weight = float(first[0] / first.sum().clamp_min(1e-12))
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    weight = float(np.random.default_rng(seed).beta(alpha, alpha))
     partner = torch.randperm(len(images), generator=generator).to(images.device)
     return weight * images + (1 - weight) * images[partner], weight * targets + (1 - weight) * targets[
         partner
@@ -92,7 +94,7 @@ def _colour(images: torch.Tensor, settings: AugmentSettings, generator: torch.Ge
     luma = torch.tensor(_LUMA)
     saturation = 1 + _uniform(count, settings.saturation, generator).view(count, 1, 1)
     matrix = saturation * torch.eye(3) + (1 - saturation) * luma.expand(3, 3)
-    matrix = _hue_rotation(_uniform(count, settings.hue, generator).flatten() * 2 * math.pi) @ matrix
+    matrix = hue_turn(_uniform(count, settings.hue, generator).flatten() * 2 * math.pi) @ matrix
     gains = 1 + _uniform(count, settings.channel, generator, channels=3).view(count, 3, 1)
     brightness = 1 + _uniform(count, settings.brightness, generator).view(count, 1, 1)
     matrix = (matrix * gains * brightness).to(images)
@@ -100,10 +102,3 @@ def _colour(images: torch.Tensor, settings: AugmentSettings, generator: torch.Ge
     contrast = 1 + _uniform(count, settings.contrast, generator).to(images)
     centre = changed.mean(dim=(1, 2, 3), keepdim=True)
     return centre + (changed - centre) * contrast
-
-
-def _hue_rotation(angle: torch.Tensor) -> torch.Tensor:
-    # Rotation about the grey axis (1, 1, 1) (Rodrigues' formula): greys stay grey.
-    cosine, sine = torch.cos(angle).view(-1, 1, 1), torch.sin(angle).view(-1, 1, 1)
-    cross = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
-    return cosine * torch.eye(3) + (1 - cosine) / 3 + sine * cross

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from segmentation.engine import SharedBatches
 from stages.task import Task
 
 __all__ = ["Batch", "EpochSampler", "StoreDataset", "make_loader", "task_part"]
@@ -32,6 +34,20 @@ class StoreDataset(Dataset[Batch]):
         self.images = images
         self.rows = np.asarray(rows, dtype=np.int64)
         self.labels = torch.from_numpy(np.asarray(labels, dtype=np.int64))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A process that is spawned opens the store itself, instead of being sent all of it.
+        state = dict(self.__dict__)
+        base: Any = self.images.base
+        if isinstance(self.images, np.memmap) and isinstance(base, mmap.mmap):
+            state["images"] = self.images.filename, self.images.dtype, self.images.offset, self.images.shape
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state["images"], tuple):
+            name, dtype, offset, shape = state["images"]
+            state["images"] = np.memmap(name, dtype, "r", offset, shape)
+        self.__dict__.update(state)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -88,21 +104,24 @@ class EpochSampler(Sampler[int]):
 
 
 def make_loader(
-    dataset: StoreDataset, batch_size: int, sampler: EpochSampler | None = None
+    dataset: StoreDataset, batch_size: int, sampler: EpochSampler | None = None, processes: int = 1
 ) -> DataLoader[Batch]:
     """Return a loader of whole batches; without a sampler in the stored order.
 
-    The store is memory-mapped, so fetching a batch is a copy and worker processes would only cost. A last batch of a
-    single image is dropped while training, since batch normalisation has no variance to go by.
+    The store is memory-mapped, so fetching a batch is a copy and worker processes would only cost.
+
+    Args:
+        dataset: Some images.
+        batch_size: Of all processes together.
+        sampler: The order of training; see `segmentation.engine.SharedBatches` for the last batch.
+        processes: How many share every batch.
+
+    Raises:
+        ModelError: If there is too little to learn from for so many processes.
     """
-    count = len(sampler) if sampler is not None else 0
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=sampler,
-        drop_last=count > batch_size and count % batch_size == 1,
-        collate_fn=_whole,
-    )
+    order = sampler if sampler is not None else range(len(dataset))
+    batches = SharedBatches(order, batch_size, processes, training=sampler is not None)
+    return DataLoader(dataset, batch_sampler=batches, collate_fn=_whole)
 
 
 def _whole(batch: Any) -> Any:

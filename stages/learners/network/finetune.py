@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+from segmentation import schedule
 from stages.settings import TrainSettings
 
 __all__ = ["first_learning_groups", "group_scale", "rate_factor"]
@@ -46,11 +45,6 @@ def rate_factor(train: TrainSettings, step: int, steps_per_epoch: int) -> float:
     if step < 0:
         return train.head_learning_rate / train.learning_rate
     total = max(1, (train.epochs - head_epochs) * steps_per_epoch)
-    if train.schedule == "constant":
-        return 1.0
-    if train.schedule == "exponential":
-        return float(train.decay ** (step / max(1, steps_per_epoch)))
-    rise = train.warmup * total
-    if step < rise:
-        return (step + 1) / (rise + 1)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / (total - rise))))
+    return schedule.rate_factor(
+        train.schedule, step, total, rise=train.warmup * total, decay=train.decay, every=steps_per_epoch
+    )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
 
+from segmentation.engine import Trainable, count_processes, gather_rows, in_order, mixed_seed
+from stages.data.store import write_cache
 from stages.learners.network.augment import augment, mixup
 from stages.learners.network.batches import Batch, StoreDataset, make_loader
 from stages.learners.network.finetune import first_learning_groups, group_scale, rate_factor
@@ -50,7 +52,7 @@ def stage_loss(
     return (loss * weight).sum() / weight.sum()
 
 
-class StageModule(pl.LightningModule):
+class StageModule(Trainable):
     """Train a `Network` on one stage.
 
     All parameter groups are in the optimiser from the first step; what learns is a function of the epoch alone, so a
@@ -85,10 +87,14 @@ class StageModule(pl.LightningModule):
         self.banks: dict[str, torch.Tensor] = {}
         self.steps_per_epoch = 1
         self.validation_logits: list[torch.Tensor] = []
-        self.validation_labels: list[torch.Tensor] = []
+        self.validation_positions: list[torch.Tensor] = []
         weights = _class_weights(train, len(network.classes)) if settings.train.balance == "weights" else None
         self.class_weights: torch.Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
+
+    def kept(self) -> Network:
+        """Return the network."""
+        return self.network
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser, one parameter group a depth group and one for the head, and the schedule."""
@@ -102,9 +108,8 @@ class StageModule(pl.LightningModule):
             )
         groups += _decay_groups(list(self.network.head.parameters()), train.learning_rate, train.weight_decay)
         optimizer = _OPTIMIZERS[train.optimizer](groups)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate_factor(train, step, self.steps_per_epoch)
-        )
+        factor = partial(rate_factor, train, steps_per_epoch=self.steps_per_epoch)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
@@ -125,7 +130,7 @@ class StageModule(pl.LightningModule):
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
         """Return the loss of one batch."""
         images, labels, positions = batch
-        seed = _mix(self.seed, self.current_epoch, index, self.global_rank)
+        seed = mixed_seed(self.seed, self.current_epoch, index, self.global_rank)
         # Dropout draws from the global generator, which loaders advance too and a resume starts elsewhere.
         torch.manual_seed(seed)
         targets = functional.one_hot(labels, len(self.network.classes)).float()
@@ -133,7 +138,7 @@ class StageModule(pl.LightningModule):
             logits = self.network.head(self.banks["train"][positions.cpu()].to(self.device))
         else:
             generator = torch.Generator().manual_seed(
-                _mix(self.seed, self.current_epoch, index, self.global_rank)
+                mixed_seed(self.seed, self.current_epoch, index, self.global_rank)
             )
             pixels = augment(images.float() / 255, self.settings.augment, generator)
             if self.settings.augment.mixup:
@@ -141,26 +146,39 @@ class StageModule(pl.LightningModule):
             logits = self.network(pixels)
         smoothing = self.settings.train.label_smoothing
         loss = stage_loss(logits, targets, self.network.activation, smoothing, self.class_weights)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
+        loss, count = self._whole_batch(loss, targets)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
         return loss
+
+    def _whole_batch(self, loss: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, int]:
+        # Of several processes each has seen a part, and their losses are averaged with equal weights: scaled by what was seen
+        # they come to the mean over the whole batch, whose size is returned, too.
+        if self.trainer.world_size == 1:
+            return loss, len(targets)
+        smoothing = self.settings.train.label_smoothing
+        smoothed = targets * (1 - smoothing) + smoothing / targets.shape[1]
+        seen = smoothed.sum() if self.class_weights is None else (smoothed @ self.class_weights).sum()
+        parts = gather_rows(self, torch.stack([seen, seen.new_tensor(len(targets))]).view(1, 2))
+        return loss * seen / parts[:, 0].mean(), int(parts[:, 1].sum())
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Collect the logits of one batch."""
-        images, labels, positions = batch
+        images, _, positions = batch
         bank = self.banks.get("validation")
         if bank is not None:
             logits = self.network.head(bank[positions.cpu()].to(self.device))
         else:
             logits = self.network(images.float() / 255)
-        self.validation_logits.append(logits)
-        self.validation_labels.append(labels)
+        self.validation_logits.append(gather_rows(self, logits))
+        self.validation_positions.append(gather_rows(self, positions))
 
     def on_validation_epoch_end(self) -> None:
-        """Log loss, accuracy and macro F1 over the whole validation part."""
+        """Log loss, accuracy and macro F1 over the whole validation part, the same in every process."""
         from sklearn.metrics import f1_score
 
-        logits, labels = torch.cat(self.validation_logits), torch.cat(self.validation_labels)
-        self.validation_logits, self.validation_labels = [], []
+        labels = self.parts["validation"].labels.to(self.device)
+        logits = in_order(self.validation_logits, self.validation_positions, len(labels))
+        self.validation_logits, self.validation_positions = [], []
         targets = functional.one_hot(labels, len(self.network.classes)).float()
         predicted = self.network.probabilities(logits.float()).argmax(dim=1)
         f1 = f1_score(labels.cpu(), predicted.cpu(), average="macro", zero_division=0.0)
@@ -169,42 +187,53 @@ class StageModule(pl.LightningModule):
             "validation_accuracy": (predicted == labels).float().mean(),
             "validation_macro_f1": torch.tensor(float(f1)),
         }
-        self.log_dict(scores, sync_dist=True)
+        self.log_dict(scores)
 
     def _features(self, data: StoreDataset) -> torch.Tensor:
         if self.bank is None:
             return self._computed(data)
-        # Frozen from the start, so the backbone is what the file's name says.
-        if not self.bank.is_file():
+        # Frozen from the start, so the backbone is what the file's name says. One process decides for all.
+        if not self.trainer.strategy.broadcast(self.bank.is_file()):
             whole = StoreDataset(data.images, range(len(data.images)), np.zeros(len(data.images), np.int64))
             computed = self._computed(whole).numpy()
-            self.bank.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.bank.with_name(f"{self.bank.stem}-{os.getpid()}.npy")
-            np.save(temporary, computed)
-            temporary.replace(self.bank)
+            if self.trainer.is_global_zero:
+                write_cache(self.bank, lambda path: _save(path, computed))
+            self.trainer.strategy.barrier()
         return torch.from_numpy(np.load(self.bank, mmap_mode="r")[data.rows])
 
     @torch.no_grad()
     def _computed(self, data: StoreDataset) -> torch.Tensor:
         self.network.eval()
-        batches = [
-            self.network.features(images.to(self.device).float() / 255).cpu()
-            for images, _, _ in make_loader(data, 64)
-        ]
+        rows, places = [], []
+        for images, _, positions in make_loader(data, 64, processes=count_processes(self.trainer)):
+            features = self.network.features(images.to(self.device).float() / 255)
+            rows.append(gather_rows(self, features).cpu())
+            places.append(gather_rows(self, positions).cpu())
         self.network.head.train()
-        return torch.cat(batches)
+        return in_order(rows, places, len(data))
+
+
+def _save_array(array: np.ndarray[Any, np.dtype[np.float32]], path: Path) -> None:
+    with path.open("wb") as stream:
+        np.save(stream, array)
 
 
 _OPTIMIZERS: dict[str, Any] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "adamax": torch.optim.Adamax,
-    "sgd": lambda groups: torch.optim.SGD(groups, lr=1e-3, momentum=0.9, nesterov=True),
+    "sgd": partial(torch.optim.SGD, lr=1e-3, momentum=0.9, nesterov=True),
 }
 
 
+def _save(path: Path, features: npt.NDArray[np.float32]) -> None:
+    with path.open("wb") as stream:  # an open file, because a path would get a suffix
+        np.save(stream, features)
+
+
 def _decay_groups(parameters: list[nn.Parameter], rate: float, decay: float) -> list[dict[str, Any]]:
-    # Biases and normalisation (vectors) are not decayed, as timm does.
+    # Biases and normalisation (vectors) are not decayed, as timm does. Its own helpers take a whole model and leave out what is
+    # frozen at this moment; ours takes one depth group, whole, since it may thaw later.
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]
     vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
     groups = [
@@ -225,7 +254,3 @@ def _freeze_statistics(backbone: nn.Module, frozen: set[str]) -> None:
 def _class_weights(data: StoreDataset, classes: int) -> torch.Tensor:
     counts = np.bincount(data.labels.numpy(), minlength=classes)
     return torch.tensor(len(data) / (classes * np.maximum(counts, 1)), dtype=torch.float32)
-
-
-def _mix(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

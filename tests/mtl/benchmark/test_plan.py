@@ -2,75 +2,115 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.benchmark.plan import Design, cell_key, cells_of, experiment_of
-from mtl.config import load_config
+from mtl.benchmark.plan import BenchmarkSettings, cell_key, cells_of, experiment_of
+from mtl.config import Experiment, load_config
 from mtl.errors import ConfigError
+from mtl.loading import dump_settings, load_settings
 
 CHAINS = ((1, 3), (1, 2, 3))
 
 
-@settings(deadline=None)
-@given(st.integers(1, 5), st.sampled_from([0, 2, 3]), st.lists(st.sampled_from("abc"), unique=True))
+def plan(given: dict[str, Any] | None = None, sets: Sequence[str] = ()) -> BenchmarkSettings:
+    return load_settings(BenchmarkSettings, "default", given or {}, sets)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(2, 5), st.sampled_from([0, 2, 3]), st.lists(st.sampled_from("abc"), unique=True))
 def test_every_cell_is_another_split_and_has_its_own_key(
     repeats: int, folds: int, backbones: list[str]
 ) -> None:
-    design = Design(CHAINS, repeats, folds, tuple(backbones))
-    experiment = load_config("default", {"seed": 7})
-    cells = cells_of(design, experiment)
+    benchmark = plan(
+        {
+            "seed": 7,
+            "benchmark.repeats": repeats,
+            "benchmark.folds": folds,
+            "benchmark.backbones": tuple(backbones),
+        }
+    )
+    cells = cells_of(benchmark)
     assert len(cells) == repeats * max(folds, 1) * max(len(backbones), 1)
     assert (
-        len({cell.name for cell in cells})
-        == len({cell_key(cell, design, experiment) for cell in cells})
-        == len(cells)
+        len({cell.name for cell in cells}) == len({cell_key(cell, benchmark) for cell in cells}) == len(cells)
     )
     for cell in cells:
-        chosen = experiment_of(cell, design, experiment)
+        chosen = experiment_of(cell, benchmark)
+        assert type(chosen) is Experiment
         assert chosen.chains() == CHAINS
         assert chosen.seed == 7 + cell.repeat
         split = chosen.multi_cell.split
         assert (split.method, split.fold) == (("kfold", cell.fold) if folds else ("grouped", 0))
-        assert chosen.single_cell.split == experiment.single_cell.split
+        assert chosen.single_cell.split == benchmark.single_cell.split
+
+
+def test_a_cells_key_does_not_know_how_often_it_is_repeated() -> None:
+    few, many = plan({"benchmark.repeats": 2}), plan({"benchmark.repeats": 9, "benchmark.rope": 2})
+    assert cell_key(cells_of(few)[1], few) == cell_key(cells_of(many)[1], many)
 
 
 def test_blocks_move_round_the_numbers() -> None:
-    experiment = load_config("default", {"multi_cell.split.method": "block", "multi_cell.split.test": 0.25})
-    offsets = [
-        experiment_of(cell, Design(CHAINS, 4), experiment).multi_cell.split.offset
-        for cell in cells_of(Design(CHAINS, 4), experiment)
-    ]
+    block = {"multi_cell.split.method": "block", "multi_cell.split.test": 0.25}
+    four = plan({**block, "benchmark.repeats": 4})
+    offsets = [experiment_of(cell, four).multi_cell.split.offset for cell in cells_of(four)]
     assert offsets == [0, 0.25, 0.5, 0.75]
-    design = Design(CHAINS, 2, 5)
-    splits = [
-        experiment_of(cell, design, experiment).multi_cell.split for cell in cells_of(design, experiment)
-    ]
+    folds = plan({**block, "benchmark.repeats": 2, "benchmark.folds": 5})
+    splits = [experiment_of(cell, folds).multi_cell.split for cell in cells_of(folds)]
     assert {split.test for split in splits} == {0.2}
     assert len({split.offset for split in splits}) == 10
 
 
+def test_flags_sets_and_files_say_the_same(tmp_path: Path) -> None:
+    by_flag = plan({"benchmark.chains": ["3", "1,3"], "benchmark.backbones": "a, b", "benchmark.repeats": 4})
+    by_set = plan({}, ['benchmark.chains="3 1,3"', "benchmark.backbones=[a, b]", "benchmark.repeats=4"])
+    file = tmp_path / "b.yaml"
+    file.write_text("base: default\nbenchmark:\n  chains: [[3], [1, 3]]\n  backbones: a,b\n  repeats: 4\n")
+    by_file = load_settings(BenchmarkSettings, str(file))
+    assert by_flag == by_set == by_file
+    assert by_flag.benchmark.chains == ((3,), (1, 3))
+    file.write_text(dump_settings(by_flag))
+    assert load_settings(BenchmarkSettings, str(file)) == by_flag
+    assert plan().model_dump(exclude={"benchmark"}) == load_config("default").model_dump()
+
+
 @pytest.mark.parametrize(
-    ("design", "said"),
+    ("sets", "said"),
     [
-        (Design(((1, 3),)), "two chains"),
-        (Design(((1, 3), (1, 3))), "two chains"),
-        (Design(((1, 3), (1, 2))), "same stage"),
-        (Design(((1,), (1,))), "--chains"),
-        (Design(CHAINS, 1), "--repeats"),
-        (Design(CHAINS, 0), "--repeats"),
-        (Design(CHAINS, 5, 1), "--folds"),
-        (Design(CHAINS, 5, draw=-1), "--draw"),
+        (["chains='1,3'"], "two chains"),
+        (["chains=[[1, 3], [1, 3]]"], "two chains"),
+        (["chains='1,3 1,2'"], "same stage"),
+        (["chains='1 1,1'"], "--chains"),
+        (["chains=0.5"], "--chains"),
+        (["chains=[[3, 1], [2, 1]]"], "--chains"),
+        (["chains=[[], []]"], "--chains"),
+        (["repeats=1"], "--repeats"),
+        (["repeats=0"], "--repeats"),
+        (["folds=1"], "--folds"),
+        (["draw=-1"], "--draw"),
+        (["metric=speed"], "benchmark.metric"),
+        (["rope=-1"], "benchmark.rope"),
+        (["repeat=3"], "did you mean repeats"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(design: Design, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        design.check()
+def test_what_cannot_be_compared_is_refused(sets: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        plan({}, [f"benchmark.{text}" for text in sets])
+    assert "\n" not in str(caught.value)
+
+
+def test_seeds_of_all_repeats_are_in_range() -> None:
+    assert cells_of(plan({"seed": 2**32 - 10}))[-1].seed == 2**32 - 1
+    with pytest.raises(ConfigError, match="lower --seed"):
+        plan({"seed": 2**32 - 9})
 
 
 def test_the_sources_own_parts_cannot_be_repeated() -> None:
-    experiment = load_config("default", {"multi_cell.split.method": "official"})
-    design = Design(CHAINS)
+    official = plan({"multi_cell.split.method": "official"})
     with pytest.raises(ConfigError, match="grouped"):
-        experiment_of(cells_of(design, experiment)[0], design, experiment)
+        experiment_of(cells_of(official)[0], official)

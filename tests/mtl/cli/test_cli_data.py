@@ -103,12 +103,23 @@ def test_render_hands_its_flags_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     module = types.ModuleType("stages.data.smears")
     module.render_trees = fake  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "stages.data.smears", module)
-    command = ["render", str(tmp_path), "--fields", "4", "--crops", "6", "--slides", "2", "--size", "64x48"]
+    command = [
+        "render",
+        str(tmp_path),
+        "--fields",
+        "14",
+        "--crops",
+        "16",
+        "--set",
+        "slides=5",
+        "--size",
+        "640x480",
+    ]
     out = RUNNER.invoke(app, [*command, "--seed", "7", "--json"])
     assert out.exit_code == 0
     asked.pop("progress")
     assert asked == {
-        "directory": tmp_path, "fields": 4, "crops": 6, "slides": 2, "width": 64, "height": 48, "seed": 7,
+        "directory": tmp_path, "fields": 14, "crops": 16, "slides": 5, "width": 640, "height": 480, "seed": 7,
     }  # fmt: skip
     assert json.loads(out.output)["all-idb1"] == str(tmp_path / "ALL-IDB1")
     for size in ("64", "0x9", "axb", "64x48x3"):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import called
 from scipy import stats
 
 from mtl.comparison.compare import Splits, compare_predictions, compare_scores
 from mtl.comparison.files import compare_files
+from mtl.comparison.settings import CompareSettings
 from mtl.comparison.tables import Predictions, Scores, read_scores
 from mtl.errors import ConfigError
 
@@ -26,7 +26,7 @@ TABLE_V = Path(__file__).parents[3] / "docs" / "table_v.csv"
 
 def test_table_v_of_the_docs_is_recomputed_and_its_printed_t_is_refuted(tmp_path: Path) -> None:
     assert read_scores(TABLE_V).values.tolist() == np.array([CLASSICAL, MULTISTAGE]).T.tolist()
-    said = compare_files([TABLE_V], None, None, 1.0, "0.85310,18,0.0001", tmp_path / "out" / "v", "")
+    said = compare_files([TABLE_V], CompareSettings(claim="0.85310,18,0.0001"), tmp_path / "out" / "v", "")
     text = said.to_text()
     assert text.startswith(
         "multistage beats classical by 4.7 points, 95 % CI [2.5, 7.0], corrected p = 0.001"
@@ -73,7 +73,7 @@ def test_three_methods_are_ranked_and_adjusted(tmp_path: Path) -> None:
     values = np.clip(0.8 + 0.02 * random.standard_normal((8, 3)) + [0, 0.001, 0.08], 0, 1)
     path = tmp_path / "three.csv"
     path.write_text("x,y,z\n" + "".join(",".join(f"{v:.6f}" for v in row) + "\n" for row in values))
-    content = compare_files([path], None, 4, 1.0, None, tmp_path / "r", "").content
+    content = compare_files([path], CompareSettings(folds=4), tmp_path / "r", "").content
     part = content.compared[0]
     assert part.friedman is not None
     assert part.nemenyi is not None
@@ -127,10 +127,7 @@ def test_two_models_on_the_same_images(tmp_path: Path) -> None:
 )
 def test_bad_input_is_one_line_and_exit_2(tmp_path: Path, text: str, more: list[str]) -> None:
     (tmp_path / "t.csv").write_text(text)
-    main = [sys.executable, "-c", "from mtl.cli.app import main; main()"]
-    done = subprocess.run(
-        [*main, "compare", "t.csv", *more], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = called("compare", "t.csv", *more, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("mtl: Expected")

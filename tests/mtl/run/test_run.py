@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY_BACKBONE, Command
+from conftest import TINY_BACKBONE, called
 
 MTL = [sys.executable, "-c", "from mtl.cli.app import main; main()"]
 
@@ -100,7 +100,7 @@ def test_both_chains_are_tested_on_the_same_images_and_nothing_leaks_between_sta
 
 def test_the_same_command_again_reuses_every_stage(finished: Path, rendered: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.glob("stages/*/weights.safetensors")}
-    done = mtl(*tiny(rendered), cwd=finished.parent.parent)
+    done = called(*tiny(rendered), cwd=finished.parent.parent)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("reused") == 3
     assert before == {path: path.stat().st_mtime_ns for path in finished.glob("stages/*/weights.safetensors")}
@@ -124,7 +124,7 @@ def test_a_killed_run_goes_on_and_ends_with_identical_weights(
         assert process.returncode == 130, said
         assert "The same command goes on" in said
         assert "mtl run --backbone" in said
-    again = mtl(*tiny(rendered), cwd=tmp_path)
+    again = called(*tiny(rendered), cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     whole = sorted(path.read_bytes() for path in finished.glob("stages/*/weights.safetensors"))
     assert whole == sorted(
@@ -133,7 +133,7 @@ def test_a_killed_run_goes_on_and_ends_with_identical_weights(
 
 
 def test_a_chain_starts_from_a_finished_run(finished: Path, rendered: Path, tmp_path: Path) -> None:
-    done = mtl(
+    done = called(
         *tiny(rendered, "later", "--stages", "3", "--against", "none", "--from", str(finished)), cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
@@ -145,7 +145,7 @@ def test_a_start_from_weights_does_not_test_on_what_they_have_learned(
     finished: Path, rendered: Path, tmp_path: Path
 ) -> None:
     more = ["--stages", "3", "--against", "none", "--from", str(finished), "--seed", "11"]
-    done = mtl(*tiny(rendered, "later", *more), cwd=tmp_path)
+    done = called(*tiny(rendered, "later", *more), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     slide = column(rendered / "ALL-IDB1" / "fab.csv", "image", "slide")
     origin = column(rendered / "ALL-IDB2" / "crops.csv", "image", "field")
@@ -160,18 +160,16 @@ def test_a_saved_split_is_given_back(finished: Path, rendered: Path, tmp_path: P
     files = [f"{stage}.split.{key}={value}" for stage in ("single_cell", "multi_cell")
              for key, value in (("method", "files"), ("folder", finished / "splits"))]  # fmt: skip
     sets = [part for text in files for part in ("--set", text)]
-    done = mtl(*tiny(rendered, "again", "--seed", "5", *sets), cwd=tmp_path)
+    done = called(*tiny(rendered, "again", "--seed", "5", *sets), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for file in (finished / "splits").iterdir():
         mine = json.loads((tmp_path / "runs" / "again" / "splits" / file.name).read_text())
         assert mine["test"] == json.loads(file.read_text())["test"]
 
 
-def test_the_report_can_be_written_again(finished: Path, command: Command) -> None:
+def test_the_report_can_be_written_again(finished: Path) -> None:
     (finished / "report.html").unlink()
-    code, said, _ = command("report", str(finished))
-    assert code == 0
-    assert "report.html" in said
+    assert called("report", str(finished), cwd=finished).returncode == 0
     assert (finished / "report.html").is_file()
 
 
@@ -196,11 +194,12 @@ BAD = [
 
 @pytest.mark.parametrize(("arguments", "said"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
 def test_bad_input_is_one_line_and_exit_code_2(
-    rendered: Path, command: Command, arguments: list[str], said: str
+    rendered: Path, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
-    code, _, complaints = command(*tiny(rendered), *arguments)
-    assert code == 2, complaints
-    last = [line for line in complaints.splitlines() if line.startswith("mtl: ")]
+    done = called(*tiny(rendered), *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    last = [line for line in done.stderr.splitlines() if line.startswith("mtl: ")]
     assert len(last) == 1
     assert said in last[0]
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import called
 from PIL import Image
 
 from mtl.segment.command import COLUMNS
-from mtl.segment.methods import Seer, choose
+from mtl.segment.methods import Seer
+from mtl.segment.settings import SegmentImages
 from mtl.segment.threads import at_once
 from segmentation.masks import read_mask
 from stages.data.smears import make_slide, render_field
@@ -31,7 +33,6 @@ def mtl(*arguments: object, cwd: Path) -> Done:
         text=True,
         timeout=280,
         check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
 
@@ -143,15 +144,15 @@ def test_the_same_command_skips_what_is_done_and_others_do_not(
 ) -> None:
     out, _ = segmented
     before = (out / "cells.csv").read_text()
-    again = mtl("segment", folder, "--out", out, "--crops", "black", "--xyc", cwd=folder)
+    again = called("segment", folder, "--out", out, "--crops", "black", "--xyc", cwd=folder)
     assert "7 images already done" in again.stdout
     assert (out / "cells.csv").read_text() == before
     label = next((out / "labels").glob("Im*.png"))
     label.unlink()  # half done: made again
-    third = mtl("segment", folder, "--out", out, "--crops", "black", "--xyc", "--json", cwd=folder)
+    third = called("segment", folder, "--out", out, "--crops", "black", "--xyc", "--json", cwd=folder)
     assert json.loads(third.stdout)["skipped"] == 6
     assert label.is_file()
-    changed = mtl("segment", folder / "black.png", "--out", out, "--method", "hsv", "--json", cwd=folder)
+    changed = called("segment", folder / "black.png", "--out", out, "--method", "hsv", "--json", cwd=folder)
     assert json.loads(changed.stdout)["skipped"] == 0
 
 
@@ -159,15 +160,15 @@ def test_methods_settings_and_default_folder(folder: Path, tmp_path: Path) -> No
     field = folder / "sub" / "field.jpg"
     for number, arguments in enumerate(
         [
-            ["--method", "threshold", "--set", "sigma=1.5"],
+            ["--method", "threshold", "--set", "parameters.sigma=1.5e0"],
             ["--method", "otsu_green"],
             ["--method", "multi-otsu"],
         ]
     ):
-        done = mtl("segment", field, *arguments, "--out", f"o{number}", "--json", cwd=tmp_path)
+        done = called("segment", field, *arguments, "--out", f"o{number}", "--json", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["images"] == 1
-    done = mtl("segment", field, "--cell-size", "80", "--flips", cwd=tmp_path)
+    done = called("segment", field, "--cell-size", "80", "--flips", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "segment-field" / "overlays" / "field.png").is_file()
     assert rows_of(tmp_path / "runs" / "segment-field")[0]["method"] == "residual_unet"
@@ -180,29 +181,26 @@ def test_methods_settings_and_default_folder(folder: Path, tmp_path: Path) -> No
         (["nothing.png"], "nothing.png"),
         (["."], None),
         ([".", "--method", "white_cell"], "did you mean white-cells?"),
-        ([".", "--method", "white-cells", "--set", "sigm=1"], "did you mean sigma?"),
-        ([".", "--method", "white-cells", "--set", "sigma=99"], "0 to 10"),
-        ([".", "--method", "white-cells", "--set", "sigma"], "NAME=VALUE"),
-        ([".", "--set", "sigma=1"], "--method white-cells"),
+        ([".", "--method", "white-cells", "--set", "parameters.sigm=1"], "did you mean sigma?"),
+        ([".", "--method", "white-cells", "--set", "parameters.sigma=99"], "0 to 10"),
+        ([".", "--method", "white-cells", "--set", "sigma"], "KEY=VALUE"),
+        ([".", "--set", "parameters.sigma=1"], "--method white-cells"),
+        ([".", "--set", "methd=hsv"], "did you mean method?"),
         ([".", "--method", "hsv", "--flips"], "--flips"),
         ([".", "--method", "hsv", "--any-hue"], "--any-hue"),
         ([".", "--method", "hsv", "--cell-size", "50"], "--cell-size"),
         ([".", "--cell-size", "5"], "20 to 1200"),
         ([".", "--weights", "no.safetensors"], "no.safetensors"),
-        ([".", "--crops", "red"], "none, plain or black"),
+        ([".", "--crops", "red"], "'none', 'plain' or 'black'"),
         ([".", "--device", "abacus"], "--device"),
     ],
 )
-def test_bad_input_is_one_line(
-    folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    said: str | None,
-) -> None:
+def test_bad_input_is_one_line(folder: Path, tmp_path: Path, arguments: list[str], said: str | None) -> None:
     where = folder if said is not None else tmp_path  # an empty folder holds no images
-    line = refused_here(monkeypatch, capsys, where, "segment", *arguments, "--out", tmp_path / "o")
+    done = called("segment", *arguments, "--out", tmp_path / "o", cwd=where)
+    assert done.returncode == 2
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("mtl: ")
     assert (said or "to hold images") in line
 
 
@@ -215,19 +213,19 @@ def test_images_at_once_follow_the_threads_that_are_asked_for(monkeypatch: pytes
         assert 1 <= at_once() <= 8
 
 
-def test_several_at_once_give_what_one_after_the_other_gives(rendered: Path, tmp_path: Path) -> None:
-    folder = rendered / "ALL-IDB1" / "im"
+def test_several_at_once_give_what_one_after_the_other_gives(
+    rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = tmp_path / "images"
     images.mkdir()
-    for path in sorted(folder.iterdir())[:4]:
+    for path in sorted((rendered / "ALL-IDB1" / "im").iterdir())[:4]:
         os.link(path, images / path.name)
     tables = []
     for threads in ("1", "2"):
-        done = subprocess.run(
-            [*MTL, "segment", str(images), "--out", threads], cwd=tmp_path, check=True, capture_output=True,
-            env={**os.environ, "OMP_NUM_THREADS": threads},
-        )  # fmt: skip
-        assert b"4/4" in done.stderr
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        done = called("segment", images, "--out", threads, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "4/4" in done.stderr
         tables.append((tmp_path / threads / "cells.csv").read_text())
     assert tables[0] == tables[1]
 
@@ -238,7 +236,9 @@ def test_any_hue_lets_teal_red_cells_pass() -> None:
     inside = field.red_cells
     teal[inside] = (teal[inside] * (0.25, 0.4, 0.5)).astype(np.uint8)
     found = [
-        Seer(choose("residual_unet", None, 80.0, False, (), "cpu", any_hue)).see(teal).labels
+        Seer(SegmentImages(method="residual_unet", cell_size=80.0, device="cpu", any_hue=any_hue))
+        .see(teal)
+        .labels
         for any_hue in (False, True)
     ]
     strict, lax = (int(((labels == 2) & inside).sum()) for labels in found)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import called
 from PIL import Image
-from test_segment_images import mtl, refused, refused_here
+from test_segment_images import mtl, refused
 
 
 def disc(x: int, y: int, radius: int) -> np.ndarray:
@@ -54,25 +55,25 @@ def test_means_and_counts_are_those_done_by_hand(masks: Path) -> None:
         "recall": pytest.approx(2 / 3),
     }
     assert told["only_truth"] == ["only"]
-    text = mtl("segment", "score", "truth", "found", cwd=masks).stdout
+    text = called("segment", "score", "truth", "found", cwd=masks).stdout
     assert "0.7500" in text
     assert "1 without a prediction, such as only" in text
 
 
 def test_two_files_of_other_names_are_a_pair(masks: Path) -> None:
-    done = mtl("segment", "score", "truth/only.png", "found/a.png", "--json", cwd=masks)
+    done = called("segment", "score", "truth/only.png", "found/a.png", "--json", cwd=masks)
     assert json.loads(done.stdout)["mean"]["cell"]["iou"] == 1.0
 
 
 def test_masks_of_two_levels_tell_one_part(masks: Path) -> None:
     write(masks / "two" / "a.png", [(30, 30)], (0, 255))
-    told = json.loads(mtl("segment", "score", "two", "found", "--json", cwd=masks).stdout)
+    told = json.loads(called("segment", "score", "two", "found", "--json", cwd=masks).stdout)
     assert told["mean"]["nucleus"]["dice"] == 1.0
     assert "cell" not in told["mean"]
     assert told["counts"]["matched"] == 1
     write(masks / "whole" / "a.png", [(30, 30)], (255, 255))
     told = json.loads(
-        mtl("segment", "score", "whole", "found", "--binary", "cell", "--json", cwd=masks).stdout
+        called("segment", "score", "whole", "found", "--binary", "cell", "--json", cwd=masks).stdout
     )
     assert told["mean"]["cell"]["dice"] == 1.0
     assert "nucleus" not in told["mean"]
@@ -80,22 +81,20 @@ def test_masks_of_two_levels_tell_one_part(masks: Path) -> None:
 
 def test_unexpected_values_are_named_and_may_be_rounded(masks: Path) -> None:
     write(masks / "odd" / "a.png", [(30, 30)], (131, 250))
-    line = refused(mtl("segment", "score", "truth", "odd", cwd=masks))
+    line = refused(called("segment", "score", "truth", "odd", cwd=masks))
     for part in ("131, 250", "0/255", "0/128/255", "0/155/255", "--snap", "a.png"):
         assert part in line
-    told = json.loads(mtl("segment", "score", "truth", "odd", "--snap", "--json", cwd=masks).stdout)
+    told = json.loads(called("segment", "score", "truth", "odd", "--snap", "--json", cwd=masks).stdout)
     assert told["mean"]["cell"]["dice"] == 1.0
 
 
 def test_a_mask_without_background_is_scored(masks: Path) -> None:
     Image.fromarray(np.full((100, 120), 255, np.uint8)).save(masks / "found" / "a.png")
-    done = mtl("segment", "score", "truth", "found", cwd=masks)
+    done = called("segment", "score", "truth", "found", cwd=masks)
     assert done.returncode == 0, done.stderr
 
 
-def test_bad_input_is_one_line(
-    masks: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_input_is_one_line(masks: Path) -> None:
     Image.fromarray(np.zeros((50, 60), np.uint8)).save(masks / "small.png")
     (masks / "empty").mkdir()
     write(masks / "other" / "z.png", [(30, 30)])
@@ -104,7 +103,7 @@ def test_bad_input_is_one_line(
         ("to hold masks", ["truth", "empty"]),
         ("nowhere", ["truth", "nowhere"]),
         ("same names", ["truth", "other"]),
-        ("--binary", ["truth", "found", "--binary", "x"]),
+        ("`binary`", ["truth", "found", "--binary", "x"]),
         ("colours", ["truth/a.png", "truth/a.bmp"]),
     ):
-        assert said in refused_here(monkeypatch, capsys, masks, "segment", "score", *arguments)
+        assert said in refused(called("segment", "score", *arguments, cwd=masks))

@@ -161,7 +161,7 @@ def test_it_goes_on_from_the_shipped_weights_and_after_ctrl_c_to_the_same_end(
     weights = (run / "weights.safetensors").read_bytes()
     card = read_card(run / "weights.safetensors")
     assert card.recipe == read_card(SHIPPED).recipe
-    assert (card.training["rehearsal"], card.training["lr"]) == (0.5, 3e-4)
+    assert (card.training["rehearsal"], card.training["learning_rate"]) == (0.5, 3e-4)
     shutil.rmtree(run)
 
     process = subprocess.Popen(
@@ -170,7 +170,7 @@ def test_it_goes_on_from_the_shipped_weights_and_after_ctrl_c_to_the_same_end(
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while (
-        not (run / "fold-1" / "checkpoint.pt").exists()
+        not (run / "fold-1" / "training" / "last.ckpt").exists()
         and time.monotonic() < deadline
         and process.poll() is None
     ):
@@ -197,17 +197,21 @@ def test_an_architecture_of_smp_in_epochs(wbc: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--data", "all-idb2"], "DATASET:FOLDER"),
+        ([], "`data`"),
+        (["--data", "all-idb2"], "NAME:FOLDER"),
+        (["--data", "wbc-1:a", "--set", "fold=2"], "did you mean folds"),
+        (["--data", "wbc-1:a", "--config", "gone.yaml"], "gone.yaml"),
+        (["--data", "wbc-1:a", "--accelerator", "abacus"], "--accelerator"),
         (["--data", "foo:x"], "mtl data list"),
         (["--data", "wbc-1:nowhere"], "nowhere"),
         (["--data", "wbc-1:a", "--test", "wbc-1:b"], "wbc-1 twice"),
         (["--data", "wbc-1:a", "--arch", "unett"], "unetplusplus"),
         (["--data", "wbc-1:a", "--encoder", "resnet18"], "encoder"),
         (["--data", "wbc-1:a", "--crop-size", "100"], "multiple of 16"),
-        (["--data", "wbc-1:a", "--folds", "0"], "--folds"),
-        (["--data", "wbc-1:a", "--lr", "-1"], "--learning-rate"),
-        (["--data", "wbc-1:a", "--rehearsal", "1"], "--rehearsal"),
-        (["--data", "wbc-1:a", "--border", "-1"], "--border"),
+        (["--data", "wbc-1:a", "--folds", "0"], "`folds`"),
+        (["--data", "wbc-1:a", "--lr", "-1"], "`learning_rate`"),
+        (["--data", "wbc-1:a", "--rehearsal", "1"], "`rehearsal`"),
+        (["--data", "wbc-1:a", "--border", "-1"], "`border`"),
         (["--data", "wbc-1:a", "--start", "gone.safetensors"], "gone.safetensors"),
         (["--data", "wbc-1:a", "--start", "shipped", "--arch", "unet"], "leave --arch"),
     ],

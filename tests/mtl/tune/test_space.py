@@ -9,6 +9,8 @@ import pytest
 
 from mtl.config import load_config
 from mtl.errors import ConfigError
+from mtl.loading import load_settings
+from mtl.tune.settings import TuneSettings
 from mtl.tune.space import decoded, default_space, read_space, suggest, with_values
 
 EXPERIMENT = load_config("default")
@@ -39,13 +41,14 @@ def test_everything_that_the_default_space_proposes_is_a_configuration(stage: st
 
 def test_a_space_is_read(tmp_path: Path) -> None:
     text = """
-multi_cell.train.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}
+multi_cell.train.learning_rate: {low: 1e-4, high: 1.0e-2, log: true}
 multi_cell.train.batch_size: {low: 8, high: 32, step: 8}
 multi_cell.head.hidden: {choices: [[], [64, 32]]}
 backbone: {choices: [resnet18, resnet34]}
 """
-    space = read_space(write(tmp_path, text), EXPERIMENT)
-    assert [parameter.key for parameter in space] == [
+    read = read_space(write(tmp_path, text))
+    space = load_settings(TuneSettings, "default", {"tune.space": read}).plan().space
+    assert list(space) == [
         "multi_cell.train.learning_rate", "multi_cell.train.batch_size", "multi_cell.head.hidden", "backbone",
     ]  # fmt: skip
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
@@ -63,15 +66,19 @@ backbone: {choices: [resnet18, resnet34]}
         ("multi_cell.train.learning: {low: 1, high: 2}", "learning"),
         ("multi_cell.train.learning_rate: {low: 2, high: 1}", "rise"),
         ("multi_cell.train.learning_rate: {low: 0, high: 1, log: true}", "above 0"),
-        ("multi_cell.train.learning_rate: {low: 1e-4, high: 1.0}", "a number"),
+        ("multi_cell.train.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true, step: 0.1}", "without step"),
+        ("multi_cell.train.learning_rate: {low: little, high: 1.0}", "number"),
+        ("multi_cell.train.learning_rate: {low: 0.1, high: .inf}", "finite"),
         ("multi_cell.train.learning_rate: {low: 0.1}", "low"),
+        ("multi_cell.train.learning_rate: {low: 0.1, high: 0.2, choices: [0.1]}", "choices"),
         ("multi_cell.train.learning_rate: {choices: []}", "choices"),
+        ("multi_cell.train.learning_rate: [0.1, 0.2]", "learning_rate"),
         ("multi_cell.train.policy: {choices: [full, half]}", "policy"),
         ("multi_cell.head.dropout: {low: 0.0, high: 1.5}", "dropout"),
     ],
 )
 def test_what_is_no_space_is_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        read_space(write(tmp_path, text), EXPERIMENT)
+        load_settings(TuneSettings, "default", {"tune.space": read_space(write(tmp_path, text))})
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)

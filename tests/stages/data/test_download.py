@@ -14,6 +14,7 @@ from pathlib import Path
 import pooch
 import pytest
 
+from segmentation.errors import WriteError
 from stages.data.catalogue import CATALOGUE, Download
 from stages.data.download import fetch, get_dataset, unpack
 from stages.errors import DataError
@@ -94,7 +95,7 @@ def test_no_network_is_one_line(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="choose another one"):
+    with pytest.raises(WriteError, match="a file stands where a folder should"):
         fetch(entry("http://127.0.0.1:9/none"), tmp_path / "file")
 
 

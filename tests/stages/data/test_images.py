@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from segmentation.masks import read_mask
 from stages.data.images import MAX_SIDE, content_key, load_mask, load_rgb
 from stages.data.sample import Sample
 from stages.errors import DataError
@@ -195,6 +196,7 @@ def test_masks_of_three_levels(tmp_path: Path, middle: int, mode: str) -> None:
     path = tmp_path / "m.png"
     Image.fromarray(grey).convert(mode).save(path)
     np.testing.assert_array_equal(load_mask(path, (40, 50)), codes)
+    np.testing.assert_array_equal(read_mask(path, snap=True), codes)
 
 
 @pytest.mark.parametrize("mode", ["L", "1"])

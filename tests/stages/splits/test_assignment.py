@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segmentation.errors import WriteError
 from stages.data.sample import Sample
 from stages.errors import DataError
 from stages.splits.assignment import GroupTable
@@ -333,5 +334,5 @@ def test_saving_leaves_the_old_list_or_the_new_one_and_nothing_else(tmp_path: Pa
         save_split(split, tmp_path / "s.json")
         assert load_split(tmp_path / "s.json") == split
     assert [path.name for path in tmp_path.iterdir()] == ["s.json"]
-    with pytest.raises(DataError, match="writable"):
+    with pytest.raises(WriteError, match="folder is not there"):
         save_split(first, tmp_path / "absent" / "s.json")

@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from segmentation.errors import WriteError
 from stages.assemble import assemble, make_task, split_stages
 from stages.data import store
 from stages.data.catalogue import read_dataset
@@ -21,6 +23,7 @@ from stages.data.sample import Sample
 from stages.data.store import open_store, resize
 from stages.errors import DataError
 from stages.settings import DataSettings, SplitSettings, StageSettings
+from stages.splits import duplicates
 from stages.splits.duplicates import find_copies, group_duplicates, join, near_duplicates, perceptual_hash
 from stages.splits.origins import locate_crops, stated_origins, tie_crops
 from stages.splits.split import group_of
@@ -224,12 +227,36 @@ def test_a_full_disk_and_an_unwritable_cache_are_one_line(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(DataError, match="No space left"):
+    with pytest.raises(WriteError, match=r"the disk is full; do free space there.*MTL_CACHE"):
         open_store(samples, "x", 24, folder=tmp_path / "cache")
     assert not list((tmp_path / "cache" / "stores").iterdir())
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="MTL_CACHE"):
+    with pytest.raises(WriteError, match=r"a file stands.*MTL_CACHE"):
         open_store(samples, "x", 24, folder=tmp_path / "file")
+
+
+def test_the_search_for_copies_is_kept_and_follows_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTL_CACHE", str(tmp_path / "cache"))
+    samples = write(tmp_path)
+    samples.append(replace(samples[0], name="again.png"))
+    calls: list[int] = []
+
+    def counted(pictures: np.ndarray) -> duplicates.Copies:
+        calls.append(len(pictures))
+        return find_copies(pictures)
+
+    monkeypatch.setattr(duplicates, "find_copies", counted)
+    first = duplicates.group_copies(samples, "x")
+    assert first[0][0].group == first[0][-1].group
+    assert first[1].exact == 1
+    assert duplicates.group_copies(samples, "x") == first
+    assert len(calls) == 1
+    monkeypatch.setattr(duplicates, "_VERSION", -1)
+    assert duplicates.group_copies(samples, "x") == first
+    assert len(calls) == 2
+    assert duplicates.copies_between(samples[:3], "a", samples[2:], "b") == [(0, 2), (2, 0)]
 
 
 @pytest.mark.parametrize("method", ["grouped", "kfold"])

@@ -7,9 +7,9 @@ import pytest
 import torch
 from conftest import TINY_BACKBONE
 
-from stages.errors import ModelError
+from segmentation.engine import best_epoch
+from segmentation.errors import ModelError, TrainingError
 from stages.learners.network.backbones import create_backbone
-from stages.learners.network.ledger import best_epoch
 from stages.learners.network.model import NetworkModel
 from stages.learners.network.network import Network
 from stages.learners.network.training import train_stage
@@ -140,7 +140,7 @@ def test_without_validation_the_last_epoch_is_kept(tmp_path: Path) -> None:
 def test_diverging_training_says_what_to_do(tmp_path: Path) -> None:
     task = make_task()
     settings = make_settings(learning_rate=1e30, optimizer="sgd", head_epochs=0)
-    with pytest.raises(ModelError, match=r"learning_rate"):
+    with pytest.raises(TrainingError, match=r"learning_rate"):
         train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
 
 

@@ -1,0 +1,156 @@
+"""What several commands share: their flags with their help, what was given, and how a result is printed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from segmentation.settings import Settings
+
+__all__ = [
+    "Accelerator",
+    "AsJson",
+    "Backbone",
+    "Config",
+    "ConfigFile",
+    "Device",
+    "Devices",
+    "Epochs",
+    "ImageSize",
+    "MultiCell",
+    "Name",
+    "Precision",
+    "Runs",
+    "Seed",
+    "Sets",
+    "SetsOnly",
+    "SingleCell",
+    "Strategy",
+    "Weights",
+    "as_typed",
+    "below",
+    "flag_of",
+    "given_of",
+    "overrides",
+    "show",
+]
+
+Accelerator = Annotated[str | None, typer.Option(help="auto, cpu, gpu, mps.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Backbone = Annotated[str | None, typer.Option(help="Any timm model.")]
+Config = Annotated[str, typer.Option(help="YAML file, or a name that `mtl configs` lists.")]
+ConfigFile = Annotated[str | None, typer.Option("--config", help="YAML file with these settings.")]
+Devices = Annotated[str | None, typer.Option(help="Number of devices, or auto.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")]
+Epochs = Annotated[int | None, typer.Option(help="Epochs of every learning stage.")]
+ImageSize = Annotated[int | None, typer.Option(help="Side in px that images are resized to.")]
+MultiCell = Annotated[str | None, typer.Option(help="Data of stage 3 as NAME:FOLDER.")]
+Name = Annotated[str | None, typer.Option(help="Name of the run folder.")]
+Precision = Annotated[str | None, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.", envvar="MTL_RUNS")]
+Seed = Annotated[int | None, typer.Option(help="All randomness follows from it.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting as KEY=VALUE, such as multi_cell.train.epochs=10."),
+]
+SetsOnly = Annotated[
+    list[str] | None, typer.Option("--set", help="Any setting as KEY=VALUE; the value is YAML.")
+]
+SingleCell = Annotated[str | None, typer.Option(help="Data of stage 2 as NAME:FOLDER, see `mtl data list`.")]
+Strategy = Annotated[str | None, typer.Option(help="Lightning strategy, such as ddp.")]
+Weights = Annotated[str | None, typer.Option(help="auto, none, or a weight file.")]
+
+_STAGE_KEYS = {
+    "epochs": "train.epochs",
+    "batch_size": "train.batch_size",
+    "learning_rate": "train.learning_rate",
+    "image_size": "image_size",
+    "segment": "segment.method",
+}
+_STAGES = ("single_cell", "multi_cell")
+
+
+class Result(Protocol):
+    """What a command's function returns."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values that `json` can write."""
+
+    def to_text(self) -> str:
+        """Return lines for a person."""
+
+
+def flag_of(schema: type[Settings], field: str, *names: str, metavar: str | None = None) -> Any:
+    """Return the flag of a field of a record: help and default are the record's.
+
+    Args:
+        schema: The record.
+        field: Its name.
+        names: Of the flag, where they are not the field's.
+        metavar: What stands for the value in the help.
+    """
+    entry = schema.model_fields[field]
+    text = f"{entry.description or field}"
+    default = entry.get_default(call_default_factory=True)
+    shown = default if isinstance(default, (str, int, float)) and not isinstance(default, bool) else ""
+    return typer.Option(
+        *names, help=f"{text[0].upper()}{text[1:]}.", metavar=metavar, show_default=str(shown) or False
+    )
+
+
+def given_of(**flags: Any) -> dict[str, Any]:
+    """Return the flags that were given: those that are not None."""
+    return {flag: value for flag, value in flags.items() if value is not None}
+
+
+def overrides(**flags: Any) -> dict[str, Any]:
+    """Return dotted keys of an experiment for the flags that were given.
+
+    Raises:
+        ConfigError: If data are not NAME:FOLDER.
+
+    Examples:
+        >>> overrides(seed=3, devices=2, backbone=None)
+        {'seed': 3, 'hardware.devices': 2}
+        >>> overrides(epochs=4)
+        {'single_cell.train.epochs': 4, 'multi_cell.train.epochs': 4}
+    """
+    found: dict[str, Any] = {}
+    for flag, value in given_of(**flags).items():
+        if flag in _STAGES:
+            found |= _data_flag(flag, value)
+        elif flag in _STAGE_KEYS:
+            found |= {f"{stage}.{_STAGE_KEYS[flag]}": value for stage in _STAGES}
+        elif flag in ("accelerator", "devices", "strategy", "precision"):
+            found[f"hardware.{flag}"] = value
+        else:
+            found[flag] = value
+    return found
+
+
+def below(section: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keys as keys of a section."""
+    return {f"{section}.{key}": value for key, value in given.items()}
+
+
+def as_typed() -> str:
+    """Return the command line, quoted, to be typed again."""
+    return shlex.join(["mtl", *sys.argv[1:]])
+
+
+def show(result: Result, as_json: bool) -> None:
+    """Print a result for a machine or a person."""
+    typer.echo(json.dumps(result.to_json(), indent=1) if as_json else result.to_text())
+
+
+def _data_flag(stage: str, text: str) -> dict[str, Any]:
+    from stages.data.catalogue import parse_source
+
+    source = parse_source(text, f"--{stage.replace('_', '-')}")
+    return {f"{stage}.data": {"dataset": source.dataset, "root": str(source.folder)}}

@@ -1,0 +1,93 @@
+"""What a person sees while something runs: bars on a terminal, few plain lines elsewhere."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from mtl.progress import Reporter
+
+
+def plain() -> tuple[Reporter, io.StringIO]:
+    stream = io.StringIO()
+    return Reporter(console=Console(file=stream, force_terminal=False, width=200)), stream
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_away_from_a_terminal_the_end_is_one_line(clock: list[float]) -> None:
+    reporter, stream = plain()
+    with reporter:
+        for done in range(1, 5):
+            reporter.step("stage 2", done, 4, f"loss {done}")
+        reporter.step("stage 2", 4, 4, "loss 4")  # told twice, said once
+    assert stream.getvalue() == "stage 2: 4/4  loss 4\n"
+
+
+def test_a_long_step_is_told_every_ten_seconds(clock: list[float]) -> None:
+    reporter, stream = plain()
+    for second in range(25):
+        clock[0] = 100.0 + second
+        reporter.step("render", second, 100)
+    assert [line.split(":")[1].split()[0] for line in stream.getvalue().splitlines()] == ["10/100", "20/100"]
+
+
+def test_every_name_has_a_clock_of_its_own(clock: list[float]) -> None:
+    reporter, stream = plain()
+    reporter.step("a", 0, 9)
+    clock[0] += 6
+    reporter.step("b", 0, 9)
+    clock[0] += 6
+    reporter.step("a", 1, 9)
+    reporter.step("b", 1, 9)
+    assert stream.getvalue() == "a: 1/9  \n"
+
+
+def test_a_terminal_shows_bars() -> None:
+    stream = io.StringIO()
+    reporter = Reporter(console=Console(file=stream, force_terminal=True, width=120))
+    with reporter:
+        reporter.step("stage 3", 1, 2, "loss 0.5")
+        reporter.say("a line above")
+        reporter.step("stage 3", 2, 2, "loss 0.4")
+    shown = stream.getvalue()
+    assert "stage 3" in shown
+    assert "2/2" in shown
+    assert "a line above" in shown
+
+
+def test_a_long_line_is_not_broken() -> None:
+    reporter, stream = plain()
+    text = "word " * 80
+    reporter.say(text)
+    assert stream.getvalue().splitlines() == [text]
+
+
+def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with Reporter(quiet=True) as reporter:
+        reporter.step("stage 2", 4, 4)
+        reporter.say("nothing")
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "")
+
+
+def test_progress_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with Reporter() as reporter:
+        reporter.step("stage 2", 1, 1)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("stage 2: 1/1")
+
+
+def test_an_error_passes_through() -> None:
+    reporter, _ = plain()
+    with pytest.raises(KeyError), reporter:
+        raise KeyError("x")
