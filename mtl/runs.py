@@ -190,16 +190,19 @@ class RunFolder:
     """`runs/NAME/`: the truth about one run.
 
     Args:
-        path: The folder; made if missing.
+        path: The folder.
         stages: Where stages lie, which several runs may share; `path`/stages if None.
+        make: Make it where it is missing, and see that it can be written; False for reading alone.
 
     Raises:
         WriteError: If it cannot be made or written.
     """
 
-    def __init__(self, path: Path, stages: Path | None = None) -> None:
+    def __init__(self, path: Path, stages: Path | None = None, *, make: bool = True) -> None:
         self.path = path
         self.stages = stages or path / "stages"
+        if not make:
+            return
         for folder in (path, self.stages, path / "splits"):
             make_folder(folder)
         # A folder without rights says so now and not after the first training.
@@ -214,7 +217,7 @@ class RunFolder:
 
     def finished_stages(self) -> list[StageFolder]:
         """Return the finished stages, the newest last."""
-        folders = [StageFolder(path) for path in self.stages.iterdir() if path.is_dir()]
+        folders = [StageFolder(path) for path in self.stages.glob("*/")]
         return sorted(
             (folder for folder in folders if folder.finished()),
             key=lambda folder: (folder.path / "stage.json").stat().st_mtime,
@@ -267,7 +270,7 @@ class RunFolder:
 
 
 def open_run(path: Path) -> RunFolder:
-    """Open an existing run.
+    """Open an existing run to read it; nothing is written.
 
     Raises:
         RunError: If there is none.
@@ -276,7 +279,7 @@ def open_run(path: Path) -> RunFolder:
         raise RunError(
             f"Expected {path} to be a run folder, but it has no config.yaml; do give the folder that `mtl run` printed"
         )
-    return RunFolder(path)
+    return RunFolder(path, make=False)
 
 
 def environment() -> dict[str, str]:

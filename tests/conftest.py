@@ -82,7 +82,7 @@ class Told:
     """Stands in for the terminal: keeps every step that it is told of, and may stop a run at one.
 
     Args:
-        stop: `NAME` of a step and how far; Ctrl-C comes there.
+        stop: Name of a step and how far it is done; Ctrl-C comes there.
     """
 
     def __init__(self, stop: tuple[str, int] | None = None) -> None:
@@ -92,7 +92,7 @@ class Told:
     def step(self, name: str, done: int, total: int, text: str = "") -> None:
         """Keep what was told."""
         self.steps.append((name, done, total, text))
-        if self.stop and name.startswith(self.stop[0]) and done == self.stop[1]:
+        if self.stop == (name, done):
             raise KeyboardInterrupt
 
     @property
@@ -107,7 +107,13 @@ def tiny_experiment(rendered: Path, *sets: str, **values: Any) -> Experiment:
 
     small = [f"backbone={TINY_BACKBONE}", "weights=none", "name=tiny", "evaluation.resamples=100"]
     for stage, tree in (("single_cell", "ALL-IDB2"), ("multi_cell", "ALL-IDB1")):
-        own = (f"data.root={rendered / tree}", "image_size=32", "train.epochs=2", "train.batch_size=8")
+        own = (
+            f"data.root={rendered / tree}",
+            "image_size=32",
+            "train.epochs=2",
+            "train.batch_size=8",
+            "train.keep=last",
+        )
         small += [f"{stage}.{text}" for text in own]
     return load_config("default", values, [*small, *sets])
 

@@ -80,21 +80,19 @@ def execute(experiment: Experiment, runs: Path, command: str, start: Path | None
 
 
 def find_start(path: Path, experiment: Experiment) -> StageFolder:
-    """Return the stage to begin from: a stage folder, or a run's furthest stage before the first of the chain.
+    """Return the stage to begin from: a stage folder, or a run's furthest stage before the first of the chain, the newest of equals.
 
     Raises:
         RunError: If there is none.
     """
-    if (path / "stage.json").is_file():
-        return StageFolder(path)
-    before = [
-        stage for stage in open_run(path).finished_stages() if stage.record().number < experiment.stages[0]
-    ]
+    alone = StageFolder(path)
+    known = [alone] if alone.finished() else open_run(path).finished_stages()
+    before = [stage for stage in known if stage.record().number < experiment.stages[0]]
     if not before:
         raise RunError(
             f"Expected `--from` {path} to hold a finished stage before stage {experiment.stages[0]}, but it has none; do run that stage first"
         )
-    return max(before, key=lambda stage: stage.record().number)
+    return max(reversed(before), key=lambda stage: stage.record().number)
 
 
 def write_report(folder: RunFolder) -> Path:

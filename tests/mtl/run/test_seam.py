@@ -111,6 +111,18 @@ def test_a_folder_that_is_no_finished_run_is_refused(tmp_path: Path, tiny_run: P
         load(first.path)
 
 
+def test_reading_a_model_writes_nothing(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("a read-only disk")
+
+    for call in ("touch", "mkdir", "unlink", "write_text", "write_bytes"):
+        monkeypatch.setattr(Path, call, refuse)
+    before = sorted(tiny_run.rglob("*"))
+    assert load(tiny_run).classes == load(tiny_run, "1,3").classes
+    assert len(open_run(tiny_run).finished_stages()) == 4
+    assert sorted(tiny_run.rglob("*")) == before
+
+
 def test_all_that_a_stage_names_is_true(tiny_run: Path) -> None:
     record = last_stage(tiny_run).learned_record()
     model = load(tiny_run)
