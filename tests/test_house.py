@@ -87,11 +87,7 @@ def homes() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize(
     "room",
-    [
-        *FLOORS,
-        "benchmarks",
-        pytest.param("tests", marks=pytest.mark.xfail(strict=False, reason="test_readers.py is to be split")),
-    ],
+    [*FLOORS, "benchmarks", "tests"],
 )
 def test_no_file_is_longer_than_a_person_reads_at_once(room: str) -> None:
     assert not {str(path.relative_to(ROOT)): lines(path) for path in sources(room) if lines(path) > LINES}
@@ -99,18 +95,13 @@ def test_no_file_is_longer_than_a_person_reads_at_once(room: str) -> None:
 
 @pytest.mark.parametrize(
     "room",
-    [
-        *FLOORS,
-        "benchmarks",
-        pytest.param("tests", marks=pytest.mark.xfail(strict=False, reason="tests/segmentation holds 22")),
-    ],
+    [*FLOORS, "benchmarks", "tests"],
 )
 def test_no_folder_holds_more_files_than_a_person_keeps_in_mind(room: str) -> None:
     count = Counter(str(path.parent.relative_to(ROOT)) for path in sources(room))
     assert not {folder: number for folder, number in count.items() if number > FILES}
 
 
-@pytest.mark.xfail(strict=False, reason="until all branches are merged")
 def test_tests_grow_with_the_code() -> None:
     code, tests = (sum(map(lines, sources(*rooms))) for rooms in (FLOORS, ("tests",)))
     assert tests >= RATIO * code, f"{tests} lines of tests for {code} of code: {tests / code:.2f}"
@@ -147,7 +138,6 @@ def test_what_is_declared_and_not_imported_is_needed() -> None:
     assert "cmaes" in sys.modules
 
 
-@pytest.mark.xfail(strict=False, reason="until the branch `files` is merged")
 def test_one_place_writes() -> None:
     found = {}
     for path in sources(*FLOORS):

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mtl.errors import RunError
+from mtl.loading import dump_settings
 from mtl.progress import Reporter
 from mtl.runs import RunFolder, environment
 from mtl.segment.data import Masked, cell_sizes, load_pair, make_split, read_sources, scaled
@@ -18,7 +18,7 @@ from mtl.segment.evaluate import METHODS, NETWORK, Row, evaluate, summarise
 from mtl.segment.plan import TrainPlan
 from segmentation.crops import CropSettings, Pair
 from segmentation.engine import pick_device
-from segmentation.files import read_json, write_json, write_table
+from segmentation.files import read_json, write_json, write_table, write_text
 from segmentation.networks import SegmentationNetwork
 from segmentation.predict import PredictSettings, Segmenter
 from segmentation.scores import dice
@@ -94,7 +94,8 @@ def train_run(plan: TrainPlan, runs: Path, name: str | None) -> TrainedRun:
     run = RunFolder(runs / name, stages=runs / name)
     with run.lock(), Reporter() as reporter:
         masked = read_sources(data, test, plan.limit, reporter.step)
-        _same_plan(run.path, plan, masked)
+        run.claim("segment train", **_identity(plan, masked))
+        write_text(run.path / "config.yaml", dump_settings(plan))
         rehearsal = _Rehearsal(plan, reporter)
         rows: list[Row] = []
         history: list[dict[str, Any]] = []
@@ -105,17 +106,11 @@ def train_run(plan: TrainPlan, runs: Path, name: str | None) -> TrainedRun:
         return _finish(run.path, plan, masked, rows, history)
 
 
-def _same_plan(path: Path, plan: TrainPlan, masked: Masked) -> None:
+def _identity(plan: TrainPlan, masked: Masked) -> dict[str, Any]:
     start = read_card(plan.weights).sha256 if plan.weights else None
     # Where it is computed is no part of what is computed; how precisely is.
     settings = plan.model_dump(mode="json", exclude={"hardware": {"accelerator", "devices", "strategy"}})
-    told = {**settings, "start_sha256": start, "fingerprint": masked.fingerprint}
-    config = path / "config.json"
-    if config.is_file() and read_json(config) != told:
-        raise RunError(
-            f"Expected {path} to be a run of the same flags and data, but its config.json differs; do choose --name or delete it"
-        )
-    write_json(config, told)
+    return {**settings, "start_sha256": start, "fingerprint": masked.fingerprint}
 
 
 def _fold(

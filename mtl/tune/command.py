@@ -22,7 +22,7 @@ from mtl.tune.plan import Plan
 from mtl.tune.report import RENDERED, write_study_report
 from mtl.tune.settings import TuneSettings
 from mtl.tune.space import decoded, suggest, with_values
-from mtl.tune.study import best_experiment, check_same_study, load_plan, open_study, save_plan
+from mtl.tune.study import best_experiment, claim_study, load_plan, open_study, save_plan
 from mtl.tune.worker import Counts, Report, count, work
 
 __all__ = ["Tuned", "join_study", "report_study", "start_study"]
@@ -90,7 +90,7 @@ def start_study(settings: TuneSettings, runs: Path, *, apply: bool) -> Tuned:
     if plan.storage and "://" not in plan.storage:  # workers join from other folders
         plan = plan.model_copy(update={"storage": str(Path(plan.storage).resolve())})
     folder = runs / str(plan.study)
-    plan = check_same_study(folder, plan, experiment)
+    plan = claim_study(folder, plan, experiment)
     study = open_study(folder, plan, experiment.seed)
     save_plan(folder, plan, experiment)
     return _run(study, folder, plan, experiment, apply, runs)

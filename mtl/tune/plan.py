@@ -132,7 +132,6 @@ class Plan(Settings):
         """`maximize` or `minimize` for every metric."""
         return [METRICS[metric] for metric in self.metrics]
 
-    def same_study(self, other: Plan) -> bool:
-        """Say whether two plans mean one study: how many trials, where it is stored and when a worker counts as dead may differ."""
-        free = {"trials", "storage", "grace"}
-        return self.model_dump(exclude=free) == other.model_dump(exclude=free)
+    def identity(self) -> dict[str, Any]:
+        """Return what makes a study: all but how many trials, where it is stored and when a worker counts as dead."""
+        return self.model_dump(mode="json", exclude={"trials", "storage", "grace"})

@@ -10,8 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from mtl.config import Experiment, load_config
-from mtl.errors import ConfigError, FailedError, RunError
+from mtl.errors import FailedError, RunError
 from mtl.loading import dump_settings
+from mtl.runs import RunFolder
 from mtl.tune.address import without_password
 from mtl.tune.plan import METRICS, Plan
 from mtl.tune.sampling import PRUNERS, SeededByTrial
@@ -20,23 +21,20 @@ from mtl.tune.storage import open_storage
 from mtl.tune.worker import count
 from segmentation.files import write_text
 
-__all__ = ["best_experiment", "check_same_study", "load_plan", "open_study", "save_plan"]
+__all__ = ["best_experiment", "claim_study", "load_plan", "open_study", "save_plan"]
 
 
-def check_same_study(folder: Path, plan: Plan, experiment: Experiment) -> Plan:
-    """Return the plan, with the storage that the folder names if none is given.
+def claim_study(folder: Path, plan: Plan, experiment: Experiment) -> Plan:
+    """Say that a folder is this study's, and return the plan, with the storage that the folder names if none is given.
 
     Raises:
-        ConfigError: If the folder holds another study.
+        RunError: If the folder holds another study, or other work.
     """
-    if not (folder / "plan.json").is_file():
+    RunFolder(folder).claim("tune", **plan.identity(), experiment=experiment.model_dump(mode="json"))
+    if plan.storage or not (folder / "plan.json").is_file():
         return plan
-    known, configured = load_plan(folder)
-    if not plan.same_study(known) or dump_settings(configured) != dump_settings(experiment):
-        raise ConfigError(
-            f"Expected {folder} to hold the same study, but its space, stage, data or settings differ; do choose another --study"
-        )
-    return plan if plan.storage else plan.model_copy(update={"storage": known.storage})
+    known, _ = load_plan(folder)
+    return plan.model_copy(update={"storage": known.storage})
 
 
 def save_plan(folder: Path, plan: Plan, experiment: Experiment) -> None:

@@ -70,7 +70,8 @@ def test_a_run_folder_holds_everything(trained: tuple[Path, list[object], Done])
     cwd, _, done = trained
     run = cwd / "runs" / "r"
     for name in (
-        "config.json",
+        "claim.json",
+        "config.yaml",
         "weights.safetensors",
         "weights.json",
         "history.csv",

@@ -18,7 +18,7 @@ from mtl.tune.address import storage_address, without_password
 from mtl.tune.plan import METRICS, Plan
 from mtl.tune.sampling import PRUNERS, SAMPLERS
 from mtl.tune.settings import TuneSettings
-from mtl.tune.study import check_same_study, load_plan, save_plan
+from mtl.tune.study import claim_study, load_plan, save_plan
 
 
 def settings(*sets: str, **given: Any) -> TuneSettings:
@@ -132,14 +132,15 @@ def test_no_password_is_shown_or_written(tmp_path: Path, address: str, shown: st
 
 def test_a_corrected_address_is_the_same_study_and_another_seed_is_not(tmp_path: Path) -> None:
     wrong = settings(storage="postgresql://me:wrong@host/db")
+    claim_study(tmp_path, wrong.plan(), wrong.experiment())
     save_plan(tmp_path, wrong.plan(), wrong.experiment())
     right = settings(storage="postgresql://me:s3cret@host/db", trials=99)
-    assert check_same_study(tmp_path, right.plan(), right.experiment()) == right.plan()
+    assert claim_study(tmp_path, right.plan(), right.experiment()) == right.plan()
     unsaid = settings()
-    assert check_same_study(tmp_path, unsaid.plan(), unsaid.experiment()).storage == "postgresql://me@host/db"
+    assert claim_study(tmp_path, unsaid.plan(), unsaid.experiment()).storage == "postgresql://me@host/db"
     other = settings("seed=3")
-    with pytest.raises(ConfigError, match="--study"):
-        check_same_study(tmp_path, other.plan(), other.experiment())
+    with pytest.raises(RunError, match="differs in experiment"):
+        claim_study(tmp_path, other.plan(), other.experiment())
 
 
 def test_the_command_to_go_on_with_is_printed_without_the_password(
