@@ -28,8 +28,9 @@ from segmentation.crops import read_image
 from segmentation.light import background_gains
 from segmentation.masks import cell_of, nucleus_of, read_mask
 from segmentation.predict import PredictSettings, Segmenter
+from segmentation.probe import BF16
 from segmentation.scores import dice
-from segmentation.tiles import TileSettings, supports_bf16
+from segmentation.tiles import TileSettings
 from segmentation.weights import SHIPPED, ModelCard, load_network, read_card, write_card
 from stages.data.smears import make_slide, render_field
 from stages.memory import keep_freed_memory
@@ -163,7 +164,7 @@ def speed(weights: Path, fields: int, repeats: int) -> dict[str, float]:
             scaled.labels(image)
 
         def bare() -> None:
-            bf16 = supports_bf16(torch.device("cpu"))
+            bf16 = segmenter.settings.tiles.precision == BF16
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 for batch in tiles:
                     network(batch)

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from mtl.errors import FailedError, RunError
 from mtl.records import LearnedRecord, StageRecord, read_stage
-from segmentation.files import make_folder, read_json, write_json
+from segmentation.files import make_folder, read_json, write_json, write_text
 from stages.splits.chains import Learned
 
 __all__ = ["Predictions", "RunFolder", "StageFolder", "environment", "follows", "open_run", "stage_key"]
@@ -195,7 +195,7 @@ class RunFolder:
         make: Make it where it is missing, and see that it can be written; False for reading alone.
 
     Raises:
-        RunError: If it cannot be made or written.
+        WriteError: If it cannot be made or written.
     """
 
     def __init__(self, path: Path, stages: Path | None = None, *, make: bool = True) -> None:
@@ -203,16 +203,11 @@ class RunFolder:
         self.stages = stages or path / "stages"
         if not make:
             return
-        try:
-            for folder in (path, self.stages, path / "splits"):
-                folder.mkdir(parents=True, exist_ok=True)
-            probe = path / f".probe{os.getpid()}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise RunError(
-                f"Expected the run folder {path} to be writable, but got: {error.strerror or error}; do choose --runs DIR"
-            ) from error
+        for folder in (path, self.stages, path / "splits"):
+            make_folder(folder)
+        # A folder without rights says so now and not after the first training.
+        write_text(path / ".probe", "", durable=False)
+        (path / ".probe").unlink(missing_ok=True)
 
     def stage(self, number: int, name: str, key: str) -> StageFolder:
         """Return the folder of a stage, made if missing."""

@@ -16,6 +16,7 @@ from segmentation.errors import ParameterError
 from segmentation.light import background_gains, check_image
 from segmentation.masks import NUCLEUS, Labels
 from segmentation.networks import SegmentationNetwork, fused
+from segmentation.probe import Probe, probe_bf16, probe_images
 from segmentation.tiles import TileSettings, tiled_probabilities
 
 __all__ = ["PredictSettings", "Segmenter"]
@@ -24,6 +25,8 @@ Image = npt.NDArray[np.uint8]
 _OVERVIEW = 144  # longest side of the first look
 _LOOK = 320  # longest side of later ones: where cells are, not the whole field
 _LOOKS = 6
+_PROBED = 512  # side in px of the image that precisions are compared on
+_TOLERANCE = 0.005  # part of its pixels that may get another label
 _SCALES = (0.05, 3.0)
 _SPREAD = 0.3  # of nuclei of one image in `PredictSettings.violet`
 
@@ -71,6 +74,9 @@ class Segmenter:
     def __init__(self, network: SegmentationNetwork, settings: PredictSettings | None = None) -> None:
         self.network = fused(network)
         self.settings = settings or PredictSettings()
+        if self.settings.tiles.precision == "auto":
+            precision = _choose_precision(self.network).precision
+            self.settings = replace(self.settings, tiles=replace(self.settings.tiles, precision=precision))
 
     def probabilities(self, image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return (3, H, W) float32 probabilities of background, cytoplasm and nucleus of (H, W, 3) uint8 RGB."""
@@ -137,6 +143,25 @@ class Segmenter:
         if self.settings.violet is not None:
             found[_not_violet(found == NUCLEUS, image, gains, self.settings.violet)] = 0
         return found
+
+
+@torch.inference_mode()
+def _choose_precision(network: SegmentationNetwork) -> Probe:
+    """Probe a network: in bfloat16 no more than one pixel in two hundred may get another label."""
+    device = next(network.parameters()).device
+    images = probe_images(1, _PROBED).to(device)
+
+    def run(bf16: bool) -> torch.Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            logits: torch.Tensor = network(images)
+        return logits.argmax(dim=1).cpu()
+
+    def differ(first: torch.Tensor, second: torch.Tensor) -> float:
+        return float((first != second).float().mean())
+
+    recipe = network.recipe
+    key = f"segment|{recipe.architecture}|{recipe.encoder}|{recipe.width}|{recipe.depth}"
+    return probe_bf16(run, differ, _TOLERANCE, key, device)
 
 
 def _resized(image: Image, scale: float) -> Image:

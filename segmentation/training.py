@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 from safetensors.torch import load_file
 from timm.utils.model_ema import ModelEmaV3
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segmentation.augment import ColourSettings, recolour
@@ -28,10 +29,12 @@ from segmentation.engine import (
     make_trainer,
     mixed_seed,
     process_rank,
+    with_precision,
 )
 from segmentation.errors import ModelError, ParameterError
 from segmentation.losses import levels_loss
 from segmentation.networks import SegmentationNetwork
+from segmentation.probe import probe_images
 from segmentation.schedule import rate_factor
 from segmentation.settings import Hardware, Settings
 
@@ -148,8 +151,14 @@ def train_network(
         ledger.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         resumes = ledger.resume()
         if not ledger.finished():
+            chosen = with_precision(
+                hardware or Hardware(),
+                network,
+                partial(_probed_loss, settings=settings),
+                repr(network.recipe),
+            )
             _fit(network, Pairs(pairs), Pairs(rehearsal) if rehearsal else None, settings,
-                 hardware or Hardware(), ledger, resumes, validate)  # fmt: skip
+                 chosen, ledger, resumes, validate)  # fmt: skip
         network.load_state_dict(load_file(ledger.weights))
     network.cpu().eval()
     history = ledger.history
@@ -158,6 +167,16 @@ def train_network(
         tuple(row["train_loss"] for row in history),
         tuple(row["validation_dice"] for row in history if "validation_dice" in row),
     )
+
+
+def _probed_loss(network: nn.Module, settings: TrainSettings) -> torch.Tensor:
+    assert isinstance(network, SegmentationNetwork)  # noqa: S101 - tells the type checker
+    size, device = settings.crops.size, next(network.parameters()).device
+    images = probe_images(settings.batch_size, size).to(device)
+    labels = (images.mean(dim=1) * 3).long().clamp(0, 2)
+    levels = network.forward_levels(images)
+    with torch.autocast(device.type, enabled=False):
+        return levels_loss(levels, labels, settings.border)
 
 
 def _fit(

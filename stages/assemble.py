@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segmentation.cache import cache_folder
 from stages.data.catalogue import DataSet, find_dataset, read_dataset
 from stages.data.images import content_key, load_rgb
 from stages.data.sample import Sample
-from stages.data.store import cache_folder
 from stages.errors import DataError
 from stages.preprocess import Preprocess
 from stages.settings import DataSettings, SplitSettings

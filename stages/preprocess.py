@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmentation.cache import cache_folder, write_cache
 from segmentation.errors import SegmentationError
 from stages.data.images import load_rgb
 from stages.data.sample import Sample
-from stages.data.store import Preparation, cache_folder, open_store, resize, write_cache
+from stages.data.store import Preparation, open_store, resize
 from stages.errors import DataError
 from stages.settings import PreprocessSettings
 

@@ -106,8 +106,8 @@ def _unforeseen(error: Exception) -> str:
     trace = "".join(traceback.format_exception(error))
     text = f"mtl {__version__}, Python {sys.version}, {sys.platform}\n{shlex.join(sys.argv)}\n\n{trace}"
     try:
+        from segmentation.cache import cache_folder
         from segmentation.files import make_folder, write_bytes
-        from stages.data.store import cache_folder
 
         path = cache_folder() / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
         make_folder(path.parent)

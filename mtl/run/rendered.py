@@ -40,8 +40,8 @@ def with_rendered_data(experiment: E, reporter: Steps) -> E:
 
 
 def _render(experiment: Experiment, reporter: Steps) -> object:
+    from segmentation.cache import cache_folder
     from stages.data.smears import render_trees
-    from stages.data.store import cache_folder
 
     settings = experiment.rendering
     name = "-".join(str(value) for value in settings.model_dump().values())

@@ -18,11 +18,11 @@ from mtl.errors import RunError
 from mtl.progress import Steps
 from mtl.records import DataRecord, LearnedRecord, OverColour, StageRecord, write_record
 from mtl.runs import RunFolder, StageFolder, follows, stage_key
+from segmentation.cache import cache_folder
 from segmentation.files import write_json, write_table
 from stages import STAGES
 from stages.assemble import Assembled, make_task
 from stages.data.sample import Sample
-from stages.data.store import cache_folder
 from stages.learners.classical.colour import colour_baselines
 from stages.learners.model import Fitting, Model
 from stages.learners.network.backbones import imagenet_backbone

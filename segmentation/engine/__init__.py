@@ -11,7 +11,7 @@ from segmentation.engine.processes import (
     mixed_seed,
     process_rank,
 )
-from segmentation.engine.trainer import count_processes, fit, make_trainer, pick_device
+from segmentation.engine.trainer import count_processes, fit, make_trainer, pick_device, with_precision
 
 __all__ = [
     "Ledger",
@@ -29,4 +29,5 @@ __all__ = [
     "pick_device",
     "process_rank",
     "read_checkpoint",
+    "with_precision",
 ]

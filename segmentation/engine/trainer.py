@@ -12,14 +12,15 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from segmentation.engine.ledger import Trainable
 from segmentation.errors import ModelError, TrainingError
+from segmentation.probe import FP32, probe_training
 from segmentation.settings import Hardware
-from segmentation.tiles import supports_bf16
 
-__all__ = ["count_processes", "fit", "make_trainer", "pick_device"]
+__all__ = ["count_processes", "fit", "make_trainer", "pick_device", "with_precision"]
 
 # What is frozen in an epoch has no gradient then; only these strategies let that be.
 _STRATEGIES = {
@@ -52,18 +53,32 @@ def make_trainer(
     strategy = _STRATEGIES.get(hardware.strategy, hardware.strategy)
     if strategy == "auto" and hardware.devices != 1 and _probe(hardware).num_devices > 1:
         strategy = _STRATEGIES["ddp"]
-    precision = hardware.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if supports_bf16(pick_device(hardware)) else "32-true"
     return _trainer(
         hardware,
         strategy=strategy,
-        precision=precision,
+        precision=FP32 if hardware.precision == "auto" else hardware.precision,
         max_epochs=epochs,
         limit_val_batches=1.0 if validates else 0,
         gradient_clip_val=clip,
         callbacks=[_Guard(), *callbacks],
     )
+
+
+def with_precision(
+    hardware: Hardware, network: nn.Module, loss: Callable[[nn.Module], torch.Tensor], key: str
+) -> Hardware:
+    """Return the hardware with a precision in place of `auto`: what a probe of one step finds faster and as good.
+
+    Args:
+        hardware: As asked for.
+        network: What shall be trained.
+        loss: Returns its loss on some batch, on its device.
+        key: What is trained; the probe remembers the speed by it.
+    """
+    if hardware.precision != "auto":
+        return hardware
+    found = probe_training(network, loss, key, pick_device(hardware))
+    return hardware.model_copy(update={"precision": found.precision})
 
 
 def pick_device(hardware: Hardware) -> torch.device:

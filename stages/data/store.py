@@ -6,27 +6,24 @@ The file is keyed by the content of the images and the parameters, so a stale st
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmentation.files import make_folder, write_whole
+from segmentation.cache import cache_folder, write_cache
 from stages.data.images import load_rgb
 from stages.data.sample import Sample
 from stages.errors import DataError
 
-__all__ = ["Preparation", "cache_folder", "cached", "open_store", "resize", "write_cache"]
+__all__ = ["Preparation", "open_store", "resize"]
 
 _VERSION = 1
-_ADVICE = "set MTL_CACHE to another folder"
 Images = npt.NDArray[np.uint8]
 
 
@@ -41,43 +38,6 @@ class Preparation:
 
     key: str
     function: Callable[[Sample, Images], Images]
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be made again: `MTL_CACHE`, else the user's cache folder."""
-    import platformdirs
-
-    return Path(os.environ.get("MTL_CACHE") or platformdirs.user_cache_dir("mtl"))
-
-
-def cached(kind: str, key: str, make: Callable[[], Any]) -> Any:
-    """Return what `make` returns, as JSON holds it, from the cache or into it.
-
-    Args:
-        kind: Folder below `cache_folder()`.
-        key: Everything that the result depends on.
-        make: Computes it.
-
-    Raises:
-        WriteError: If the cache cannot be written.
-    """
-    path = cache_folder() / kind / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):  # absent, or damaged: it is made again
-        value = make()
-    write_cache(path, lambda temporary: temporary.write_text(json.dumps(value), "utf-8"))
-    return value
-
-
-def write_cache(path: Path, save: Callable[[Path], object]) -> None:
-    """Write a file that can be made again, its folder made if missing; see `segmentation.files.write_whole`.
-
-    Raises:
-        WriteError: If it cannot be written.
-    """
-    make_folder(path.parent, advice=_ADVICE)
-    write_whole(path, save, durable=False, advice=_ADVICE)
 
 
 def open_store(

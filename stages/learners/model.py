@@ -163,12 +163,12 @@ class Model(ABC):
 
 
 def _checked(image: Any) -> Image:
-    if not isinstance(image, np.ndarray):
-        got = type(image).__name__
-    elif image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
-        return image
-    else:
+    if isinstance(image, np.ndarray):
+        if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
+            return image
         got = f"{image.shape} {image.dtype}"
+    else:
+        got = type(image).__name__
     raise ModelError(
         f"Expected `image` to be a file or (H, W, 3) uint8 RGB, but got {got}; do convert it first"
     )

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
+from segmentation.cache import cached
 from stages.data.sample import Sample
-from stages.data.store import cached, open_store
+from stages.data.store import open_store
 from stages.errors import DataError
 from stages.splits.overlaps import MOST, overlapping
 from stages.splits.split import group_of

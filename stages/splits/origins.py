@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segmentation.cache import write_cache
 from stages.data.images import content_key
 from stages.data.sample import Sample
-from stages.data.store import write_cache
 from stages.data.table import read_table
 from stages.splits.chains import split_chain
 from stages.splits.duplicates import join, regroup

@@ -21,7 +21,7 @@ class _ByGreen(nn.Module):
 def _segmenter(**settings: object) -> Segmenter:
     recipe = NetworkRecipe(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     network = SegmentationNetwork(_ByGreen(), recipe, multiple=16)
-    return Segmenter(network, PredictSettings(tiles=TileSettings(precision="fp32"), **settings))  # type: ignore[arg-type]
+    return Segmenter(network, PredictSettings(tiles=TileSettings(precision="32-true"), **settings))  # type: ignore[arg-type]
 
 
 def _image(radius: int, height: int = 300, width: int = 411) -> np.ndarray:

@@ -33,8 +33,8 @@ def _image(height: int, width: int) -> np.ndarray:
 @given(height=st.integers(1, 150), width=st.integers(1, 150))
 def test_tiled_equals_whole(height: int, width: int) -> None:
     network, image = _Local(), _image(height, width)
-    whole = tiled_probabilities(network, image, TileSettings(size=256, precision="fp32"))
-    tiled = tiled_probabilities(network, image, TileSettings(size=48, overlap=16, precision="fp32"))
+    whole = tiled_probabilities(network, image, TileSettings(size=256, precision="32-true"))
+    tiled = tiled_probabilities(network, image, TileSettings(size=48, overlap=16, precision="32-true"))
     assert tiled.shape == (3, height, width)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
@@ -62,7 +62,7 @@ def test_every_pixel_has_weight(length: int, part: float) -> None:
 
 def test_flips_make_the_answer_turn_with_the_image() -> None:
     network, image = _Local(), _image(40, 56)
-    options = TileSettings(size=64, overlap=16, flips=True, precision="fp32")
+    options = TileSettings(size=64, overlap=16, flips=True, precision="32-true")
     plain = tiled_probabilities(network, image, options)
     turned = tiled_probabilities(network, image[::-1, ::-1], options)
     np.testing.assert_allclose(turned, plain[:, ::-1, ::-1], atol=1e-5)
@@ -77,8 +77,8 @@ def test_the_network_never_sees_more_than_a_batch_of_tiles() -> None:
 def test_gains_whiten_before_the_network() -> None:
     network = _Local()
     image = np.full((16, 16, 3), 51, np.uint8)
-    bright = tiled_probabilities(network, image * 2, TileSettings(precision="fp32"))
-    lifted = tiled_probabilities(network, image, TileSettings(precision="fp32"), gains=(2.0, 2.0, 2.0))
+    bright = tiled_probabilities(network, image * 2, TileSettings(precision="32-true"))
+    lifted = tiled_probabilities(network, image, TileSettings(precision="32-true"), gains=(2.0, 2.0, 2.0))
     np.testing.assert_allclose(lifted, bright, atol=1e-6)
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from segmentation.cache import write_cache
 from segmentation.engine import Trainable, count_processes, gather_rows, in_order, mixed_seed
-from stages.data.store import write_cache
 from stages.learners.network.augment import augment, mixup
 from stages.learners.network.batches import Batch, StoreDataset, make_loader
 from stages.learners.network.finetune import first_learning_groups, group_scale, rate_factor
@@ -211,11 +211,6 @@ class StageModule(Trainable):
             places.append(gather_rows(self, positions).cpu())
         self.network.head.train()
         return in_order(rows, places, len(data))
-
-
-def _save_array(array: np.ndarray[Any, np.dtype[np.float32]], path: Path) -> None:
-    with path.open("wb") as stream:
-        np.save(stream, array)
 
 
 _OPTIMIZERS: dict[str, Any] = {

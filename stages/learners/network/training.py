@@ -5,16 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+from torch import nn
 
-from segmentation.engine import Ledger, Progress, Row, count_processes, fit, make_trainer, pick_device
+from segmentation.engine import (
+    Ledger,
+    Progress,
+    Row,
+    count_processes,
+    fit,
+    make_trainer,
+    pick_device,
+    with_precision,
+)
+from segmentation.probe import probe_images
 from segmentation.settings import Hardware
 from stages.learners.network.backbones import load_state
 from stages.learners.network.batches import EpochSampler, make_loader, task_part
-from stages.learners.network.module import StageModule
+from stages.learners.network.module import StageModule, stage_loss
 from stages.learners.network.network import Network
 from stages.settings import StageSettings
 from stages.task import Task
@@ -83,9 +96,14 @@ def train_stage(
         progress=progress,
     )
     resumes = ledger.resume()
+    hardware = hardware or Hardware()
     if not ledger.finished():
+        probed = partial(_probed_loss, size=settings.image_size, batch=rules.batch_size)
+        hardware = with_precision(
+            hardware, network, probed, f"{type(network.backbone).__name__}|{settings.image_size}"
+        )
         callbacks = [ledger, *([_Watching(watch)] if watch else [])]
-        trainer = make_trainer(hardware or Hardware(), rules.epochs, callbacks, len(validation) > 0)
+        trainer = make_trainer(hardware, rules.epochs, callbacks, len(validation) > 0)
         processes = count_processes(trainer)
         loader = make_loader(train, rules.batch_size, sampler, processes)
         module.steps_per_epoch = len(loader)
@@ -98,12 +116,19 @@ def train_stage(
         )
         if not ledger.finished():  # processes that were spawned kept it
             ledger.resume()
-    device = pick_device(hardware or Hardware())
+    device = pick_device(hardware)
     network.load_state_dict(load_state(ledger.weights))
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return Trained(
         network.to(device).eval(), ledger.history, ledger.best(), time.perf_counter() - started, parameters
     )
+
+
+def _probed_loss(network: nn.Module, size: int, batch: int) -> torch.Tensor:
+    assert isinstance(network, Network)  # noqa: S101 - tells the type checker
+    logits = network(probe_images(batch, size).to(next(network.parameters()).device))
+    targets = torch.full((batch, len(network.classes)), 1 / len(network.classes), device=logits.device)
+    return stage_loss(logits.float(), targets, network.activation)
 
 
 class _Watching(pl.Callback):

@@ -21,7 +21,7 @@ from mtl.progress import Reporter
 from mtl.records import CellRecord, read_record
 from mtl.runs import RunFolder, StageFolder
 
-DESIGN = Design(((1, 2, 3), (1, 3)), repeats=2)
+DESIGN = Design(chains=((1, 2, 3), (1, 3)), repeats=2)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_cell_of_another_version_is_one_sentence(experiment: Experiment, folde
 
 
 def test_a_drawn_score_is_that_of_as_many_images(experiment: Experiment, folder: Path) -> None:
-    design = Design(DESIGN.chains, 2, draw=4)
+    design = Design(chains=DESIGN.chains, repeats=2, draw=4)
     drawn = run_cell(folder, cells_of(design, experiment)[0], design, experiment, Told())
     for chain in drawn.chains.values():
         assert chain.scores["accuracy"] * 4 == pytest.approx(round(chain.scores["accuracy"] * 4))

@@ -11,6 +11,7 @@ from mtl.errors import RunError
 from mtl.run.gather import gather
 from mtl.run.page import headline, render_html
 from mtl.runs import RunFolder
+from segmentation.errors import WriteError
 from segmentation.files import write_json, write_table
 from stages.metrics import evaluate
 
@@ -174,3 +175,11 @@ def test_few_groups_and_the_most_frequent_mistake_are_named(tmp_path: Path) -> N
 def test_an_unfinished_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"run\.json"):
         gather(RunFolder(tmp_path / "empty"))
+
+
+def test_a_run_folder_that_cannot_be_made_is_a_failure_and_names_no_flag(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="a file stands where a folder should") as caught:
+        RunFolder(tmp_path / "file" / "run")
+    assert "--" not in str(caught.value)
+    assert list(RunFolder(tmp_path / "run").path.glob(".*")) == []

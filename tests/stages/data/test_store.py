@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segmentation.cache import cache_folder
 from segmentation.errors import WriteError
 from stages.data import store
 from stages.data.images import content_key
 from stages.data.sample import Sample
-from stages.data.store import cache_folder, open_store, resize
+from stages.data.store import open_store, resize
 from stages.errors import DataError
 
 

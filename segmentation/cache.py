@@ -1,0 +1,53 @@
+"""What can be made again and is kept: whole for every process, in one folder that may be deleted at any time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from segmentation.files import make_folder, write_whole
+
+__all__ = ["cache_folder", "cached", "write_cache"]
+
+_ADVICE = "set MTL_CACHE to another folder"
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: `MTL_CACHE`, else the user's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get("MTL_CACHE") or platformdirs.user_cache_dir("mtl"))
+
+
+def cached(kind: str, key: str, make: Callable[[], Any]) -> Any:
+    """Return what `make` returns, as JSON holds it, from the cache or into it.
+
+    Args:
+        kind: Folder below `cache_folder()`.
+        key: Everything that the result depends on.
+        make: Computes it.
+
+    Raises:
+        WriteError: If the cache cannot be written.
+    """
+    path = cache_folder() / kind / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):  # absent, or damaged: it is made again
+        value = make()
+    write_cache(path, lambda temporary: temporary.write_text(json.dumps(value), "utf-8"))
+    return value
+
+
+def write_cache(path: Path, save: Callable[[Path], object]) -> None:
+    """Write a file that can be made again, its folder made if missing; see `segmentation.files.write_whole`.
+
+    Raises:
+        WriteError: If it cannot be written.
+    """
+    make_folder(path.parent, advice=_ADVICE)
+    write_whole(path, save, durable=False, advice=_ADVICE)
