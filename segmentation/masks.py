@@ -117,6 +117,10 @@ def decode_mask(
     Returns:
         Labels, (H, W) uint8: 0 background, 1 cytoplasm, 2 nucleus.
 
+    Examples:
+        >>> decode_mask(np.array([[0, 128, 255]], np.uint8)).tolist()
+        [[0, 1, 2]]
+
     Raises:
         MaskError: A wrong shape, a value that the encoding does not know, or an encoding that does not exist.
     """
@@ -254,6 +258,10 @@ def encode_mask(labels: Labels, encoding: Encoding = "zheng") -> Labels:
 
     Returns:
         Values, (H, W) uint8.
+
+    Examples:
+        >>> encode_mask(np.array([[0, 1, 2]], np.uint8)).tolist()
+        [[0, 128, 255]]
     """
     checked = decode_mask(labels, encoding="labels")
     if encoding == "binary":
@@ -272,6 +280,11 @@ def nucleus_of(labels: Labels) -> Mask:
 
 
 def cell_of(labels: Labels) -> Mask:
-    """Return where the whole cell is (cytoplasm or nucleus), (H, W) bool."""
+    """Return where the whole cell is (cytoplasm or nucleus), (H, W) bool.
+
+    Examples:
+        >>> cell_of(np.array([[0, 1, 2]], np.uint8)).tolist()
+        [[False, True, True]]
+    """
     mask: Mask = labels != BACKGROUND
     return mask

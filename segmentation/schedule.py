@@ -40,4 +40,5 @@ def rate_factor(
         return float(decay ** (step / max(1, every)))
     if step < rise:
         return (step + 1) / (rise if reach else rise + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / (total - rise))) if step < total else 0.0
+    through = (step - rise) / (total - rise) if step < total else 1.0
+    return 0.5 * (1 + math.cos(math.pi * through))

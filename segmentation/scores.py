@@ -81,21 +81,36 @@ class InstanceScores:
 
 
 def dice(predicted: Mask, true: Mask) -> float:
-    """Return 2 |A and B| / (|A| + |B|) of two masks, (H, W) bool; 1 if both are empty."""
+    """Return 2 |A and B| / (|A| + |B|) of two masks, (H, W) bool; 1 if both are empty.
+
+    Examples:
+        >>> round(dice(np.array([[True, True]]), np.array([[True, False]])), 3)
+        0.667
+    """
     predicted, true = _pair(predicted, true)
     total = int(predicted.sum()) + int(true.sum())
     return 2 * int((predicted & true).sum()) / total if total else 1.0
 
 
 def iou(predicted: Mask, true: Mask) -> float:
-    """Return |A and B| / |A or B| of two masks, (H, W) bool; 1 if both are empty."""
+    """Return |A and B| / |A or B| of two masks, (H, W) bool; 1 if both are empty.
+
+    Examples:
+        >>> iou(np.array([[True, True]]), np.array([[True, False]]))
+        0.5
+    """
     predicted, true = _pair(predicted, true)
     union = int((predicted | true).sum())
     return int((predicted & true).sum()) / union if union else 1.0
 
 
 def success_rate(ious: Sequence[float] | npt.NDArray[np.float64], threshold: float = 0.8) -> float:
-    """Return the part of images whose IoU is above the threshold; NaN without images."""
+    """Return the part of images whose IoU is above the threshold; NaN without images.
+
+    Examples:
+        >>> success_rate([0.9, 0.8, 0.95, 0.5])
+        0.5
+    """
     values = np.asarray(ious, np.float64)
     return float((values > threshold).mean()) if values.size else math.nan
 

@@ -117,7 +117,7 @@ def train_network(
         settings: How to train.
         rehearsal: Pairs that `settings.rehearsal` of each batch is cut from.
         hardware: What to train on. Of several processes each learns from its part of a batch.
-        folder: Of `last.ckpt`, which is rewritten every `settings.every` steps and resumed from where it exists, and
+        folder: The same in all processes. Of `last.ckpt`, which is rewritten every `settings.every` steps and resumed from where it exists, and
             `weights.safetensors`; nothing is kept if None.
         progress: Told about every step.
         validate: Scores the averaged network at every report.
@@ -140,25 +140,21 @@ def train_network(
             f"Expected `crops.size` to be a multiple of {network.multiple}, but got {settings.crops.size}; "
             "do choose one, or a network with less depth"
         )
+    probed = partial(_probed_loss, settings=settings)
+    hardware = with_precision(hardware or Hardware(), network, probed, repr(network.recipe))
     with TemporaryDirectory() as spare:
         ledger = Ledger(
             folder or Path(spare),
             epochs=-(-settings.steps // settings.every),
             steps=settings.steps,
             progress=progress,
-            identity=settings.model_dump_json(),
+            identity=f"{settings.model_dump_json()} {hardware.precision}",
         )
         ledger.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         resumes = ledger.resume()
         if not ledger.finished():
-            chosen = with_precision(
-                hardware or Hardware(),
-                network,
-                partial(_probed_loss, settings=settings),
-                repr(network.recipe),
-            )
             _fit(network, Pairs(pairs), Pairs(rehearsal) if rehearsal else None, settings,
-                 chosen, ledger, resumes, validate)  # fmt: skip
+                 hardware, ledger, resumes, validate)  # fmt: skip
         network.load_state_dict(load_file(ledger.weights))
     network.cpu().eval()
     history = ledger.history

@@ -116,6 +116,12 @@ def evaluate(
         resamples: Of the bootstrap over groups.
         seed: Of the bootstrap.
 
+    Examples:
+        >>> votes = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
+        >>> found = evaluate(np.array([0, 1, 1, 1]), votes, None, ["normal", "leukaemia"], resamples=100)
+        >>> found.headline["accuracy"].value, found.confusion
+        (0.75, ((1, 0), (1, 2)))
+
     Raises:
         DataError: If shapes do not fit or numbers are no probabilities.
     """
@@ -184,6 +190,10 @@ def calibration_error(labels: Labels, probabilities: Floats, weights: Floats | N
         labels: True class index, (N,).
         probabilities: (N, K).
         weights: How often every image counts, (R, N); once if None.
+
+    Examples:
+        >>> calibration_error(np.array([0, 0]), np.array([[0.8, 0.2], [0.8, 0.2]])).round(3)
+        array([0.2])
     """
     weights = np.ones((1, len(labels))) if weights is None else weights
     confidence = probabilities.max(axis=1)

@@ -10,7 +10,7 @@ import sys
 import traceback
 import warnings
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -128,7 +128,7 @@ def _usage(error: Exception) -> str:
     return str(context.command_path) if context is not None else "mtl"
 
 
-def _fail(message: str, code: int = MtlError.exit_code) -> None:
+def _fail(message: str, code: int = MtlError.exit_code) -> NoReturn:
     line = " ".join(message.split())
     typer.echo(f"mtl: {line.encode('utf-8', 'backslashreplace').decode()}", err=True)
     sys.exit(code)

@@ -39,7 +39,7 @@ def svg(figure: Figure) -> str:
 
     for label in figure.findobj(Text):
         # Names are data and may hold dollars and backslashes; the formulae that matplotlib writes on its axes stay.
-        if isinstance(label, Text) and not label.get_text().startswith(r"$\mathdefault"):
+        if isinstance(label, Text) and label.get_text() and not label.get_text().startswith(r"$\mathdefault"):
             label.set_parse_math(False)
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "mtl"}):

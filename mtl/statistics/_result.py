@@ -78,6 +78,10 @@ def self_check(result: TestResult, *, decimals: int | None = None) -> SelfCheck:
         result: Of any test, or one typed in from a paper: `TestResult("t", 0.85310, 18, 0.0001)`.
         decimals: Decimals to which a paper prints p; None asks for agreement to six digits.
 
+    Examples:
+        >>> self_check(TestResult("printed t", 0.8531, 18, 0.0001), decimals=4).agrees
+        False
+
     Raises:
         StatisticsError: If df does not fit the distribution.
     """

@@ -82,6 +82,10 @@ def cliffs_delta(first: npt.ArrayLike, second: npt.ArrayLike) -> EffectSize:
         first: Scores (N,).
         second: Scores (M,); pairing is not used.
 
+    Examples:
+        >>> round(cliffs_delta([3, 4, 5], [1, 2, 3]).value, 3)
+        0.889
+
     Raises:
         StatisticsError: If a score is not finite.
     """

@@ -37,6 +37,13 @@ def mcnemar(
         Statistic: the number of images that only the first gets right; df: that only one gets right; difference and
         interval in accuracy (0 to 1). p = 1 where both are right on the same images.
 
+    Examples:
+        Eight images that the first alone gets right, one that the second does: 2 (1 + 9) / 2**9.
+
+        >>> test = mcnemar([1] * 8 + [0] + [1] * 20, [0] * 8 + [1] + [1] * 20)
+        >>> test.statistic, test.df, round(test.p, 4)
+        (8.0, 9.0, 0.0391)
+
     Raises:
         StatisticsError: If lengths differ or a value is not 0 or 1.
     """

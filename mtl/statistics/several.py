@@ -73,6 +73,10 @@ def holm(p: npt.ArrayLike) -> Floats:
     Args:
         p: p-values (m,). Leave undefined tests out: each one counts.
 
+    Examples:
+        >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
+        [0.03, 0.06, 0.06]
+
     Raises:
         StatisticsError: If one is not in [0, 1].
     """

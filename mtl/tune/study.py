@@ -119,11 +119,12 @@ def _check_any(study: optuna.Study, plan: Plan) -> None:
     trials, counts = study.get_trials(deepcopy=False), count(study)
     reasons = [trial.user_attrs["reason"] for trial in trials if "reason" in trial.user_attrs]
     why = f"; the last one failed: {reasons[-1]}" if reasons else ""
-    then = (
-        "wait for those that run, then `mtl tune report` writes the report"
-        if counts.running
-        else "start the same `mtl tune` again, or change what failed"
-    )
+    if counts.running:
+        then = "wait for those that run, then `mtl tune report` writes the report"
+    elif counts.done < plan.trials:
+        then = "start the same `mtl tune` again"
+    else:
+        then = "mend that and raise --trials, or choose another --study"
     raise FailedError(
         f"Expected the study {study.study_name} to have a trial with a score, but got {counts.to_text(plan.trials)}{why}; do {then}"
     )

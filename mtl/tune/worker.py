@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -176,20 +176,29 @@ class _Steps:
         )
 
 
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    """Return an error, what it came of, and so on."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
+
+
 def _of_the_storage(error: BaseException) -> BaseException | None:
     """Return what a database said; Optuna raises other errors while it handles that one."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, optuna.exceptions.StorageInternalError):
-        found = found.__context__
-    return None if found is None else getattr(found.__cause__, "orig", found)
+    for found in _behind(error):
+        if isinstance(found, optuna.exceptions.StorageInternalError):
+            reason: BaseException = getattr(found.__cause__, "orig", found)
+            return reason
+    return None
 
 
 def _stops(error: Exception) -> bool:
     """Say whether an error would meet every further trial, too."""
-    if isinstance(error, RuntimeError):  # PyTorch wraps what a full disk says
-        cause = error.__cause__ or error.__context__
-        return isinstance(cause, OSError) or "No space left" in str(error)
-    return isinstance(error, (FailedError, RunError)) and not isinstance(error, TrainingError)
+    if isinstance(error, (FailedError, RunError)) and not isinstance(error, TrainingError):
+        return True
+    # Libraries wrap what a full disk says in errors of their own, or say it in words alone.
+    return any(isinstance(one, OSError) or "No space left" in str(one) for one in _behind(error))
 
 
 def _line(error: BaseException) -> str:

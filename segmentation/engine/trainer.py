@@ -121,7 +121,8 @@ def fit(
             )
     except SystemExit as stopped:
         if trainer.strategy.launcher is not None:
-            trainer.strategy.launcher.kill(signal.SIGTERM)
+            # Lightning kills what it started as scripts, and lets those that it spawned live on.
+            trainer.strategy.launcher.kill(signal.SIGKILL)
         raise KeyboardInterrupt from stopped
     except ProcessRaisedException as error:
         # All that is left of an exception of another process is its traceback.

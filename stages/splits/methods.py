@@ -132,6 +132,15 @@ def kfold(
         unit: What the groups are.
         forced: Part of groups that another stage's split decided; these leave the folds.
 
+    Examples:
+        Four slides of two images each, in two folds: no slide is on two sides.
+
+        >>> from pathlib import Path
+        >>> images = [Sample(Path("-"), f"{n}", "ab"[n % 2], "x", f"slide {n // 2}") for n in range(8)]
+        >>> split = kfold(images, folds=2, fold=0, validation=0.0)
+        >>> sorted(len(part) for part in (split.train, split.test))
+        [4, 4]
+
     Raises:
         DataError: If a class has fewer groups than folds, or `fold` is not one of them.
     """

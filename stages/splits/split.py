@@ -76,7 +76,13 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def group_of(sample: Sample) -> str:
-    """Return what a split keeps together: the group, or the sample itself where nothing is known."""
+    """Return what a split keeps together: the group, or the sample itself where nothing is known.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> group_of(Sample(Path("a.png"), "a.png", "normal", "folder", group="slide 1"))
+        'slide 1'
+    """
     return sample.group if sample.group is not None else f"{sample.dataset}:{sample.name}"
 
 

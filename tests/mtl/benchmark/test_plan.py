@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl.benchmark.plan import BenchmarkSettings, cell_key, cells_of, experiment_of
+from mtl.benchmark.workers import run_in_workers
 from mtl.config import Experiment, load_config
-from mtl.errors import ConfigError
+from mtl.errors import ConfigError, FailedError
 from mtl.loading import dump_settings, load_settings
+from mtl.progress import Reporter
 
 CHAINS = ((1, 3), (1, 2, 3))
 
@@ -102,6 +106,30 @@ def test_what_cannot_be_compared_is_refused(sets: list[str], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         plan({}, [f"benchmark.{text}" for text in sets])
     assert "\n" not in str(caught.value)
+
+
+def test_a_killed_worker_is_work_that_failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Broken(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            raise BrokenProcessPool
+
+    class Pool:
+        def __init__(self, *_: object) -> None: ...
+        def __enter__(self) -> Pool:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+        def shutdown(self, **_: object) -> None: ...
+        def submit(self, *_: object) -> Broken:
+            future = Broken()
+            future.set_result(None)
+            return future
+
+    monkeypatch.setattr("mtl.benchmark.workers.ProcessPoolExecutor", Pool)
+    benchmark = plan()
+    with pytest.raises(FailedError, match="--workers") as caught:
+        list(run_in_workers(tmp_path, cells_of(benchmark), benchmark, 2, Reporter(quiet=True)))
+    assert caught.value.exit_code == 1
 
 
 def test_seeds_of_all_repeats_are_in_range() -> None:

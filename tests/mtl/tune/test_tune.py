@@ -240,9 +240,8 @@ def _seed_of_a_long_first_trial() -> str:
     raise AssertionError
 
 
-@pytest.mark.parametrize("storage", [[], ["--storage", "shared.log"]], ids=["sqlite", "journal"])
-def test_two_workers_of_which_one_is_killed(rendered: Path, tmp_path: Path, storage: list[str]) -> None:
-    _two_workers(rendered, tmp_path, *storage)
+def test_two_workers_of_which_one_is_killed(rendered: Path, tmp_path: Path) -> None:
+    _two_workers(rendered, tmp_path)
 
 
 @pytest.fixture

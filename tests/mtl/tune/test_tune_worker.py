@@ -116,6 +116,10 @@ def wrapped() -> RuntimeError:
         (RunError("Expected the run folder to be writable, but got: ...; do choose another"), RunError),
         (OSError(errno.ENOSPC, "No space left on device"), OSError),
         (wrapped(), RuntimeError),
+        (
+            DataError("Expected x to take y, but got: I/O error: No space left on device (os error 28)"),
+            DataError,
+        ),
         (AssertionError(), FailedError),
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
