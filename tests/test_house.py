@@ -29,7 +29,11 @@ RUNTIME = {
 
 WRITERS = {
     "segmentation/files.py": "the one place",
-    "stages/data/store.py": "fills a memory map image by image and renames it itself",
+    "segmentation/cache.py": "to the temporary path that `write_whole` gives",
+    "stages/splits/origins.py": "the same",
+    "stages/preprocess.py": "the same",
+    "stages/learners/network/module.py": "the same",
+    "stages/data/smears/trees.py": "a tree of many files in a draft folder that is renamed when it is whole",
 }
 WRITES = re.compile(
     r"""\.write_text\(|\.write_bytes\(|open\([^)\n]*["'][wax]b?\+?["']|os\.replace|mkstemp|NamedTemporaryFile|\.replace\(path\)"""

@@ -12,7 +12,7 @@ import pytest
 
 from mtl.errors import RunError
 from mtl.runs import RunFolder, StageFolder, open_run, stage_key
-from segmentation.errors import MtlError
+from segmentation.errors import MtlError, WriteError
 from segmentation.files import write_table
 
 HOLD = """
@@ -106,7 +106,7 @@ def test_stages_may_lie_elsewhere_and_the_newest_is_last(tmp_path: Path) -> None
 
 def test_a_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="do choose --runs DIR"):
+    with pytest.raises(WriteError, match="a file stands where a folder should"):
         RunFolder(tmp_path / "file" / "run")
     with pytest.raises(RunError, match=r"no config\.yaml") as caught:
         open_run(tmp_path / "nowhere")

@@ -12,27 +12,27 @@ from conftest import Told, tiny_experiment
 from sklearn import metrics
 
 from mtl.benchmark.cell import run_cell
-from mtl.benchmark.plan import Design, cells_of
+from mtl.benchmark.plan import BenchmarkSettings, Design, cells_of
 from mtl.benchmark.runner import run_benchmark
 from mtl.benchmark.summary import summarise
-from mtl.config import Experiment
 from mtl.errors import RunError
 from mtl.progress import Reporter
 from mtl.records import CellRecord, read_record
 from mtl.runs import RunFolder, StageFolder
 
-DESIGN = Design(((1, 2, 3), (1, 3)), repeats=2)
+DESIGN = Design(chains=((1, 2, 3), (1, 3)), repeats=2)
 
 
 @pytest.fixture(scope="module")
-def experiment(rendered: Path) -> Experiment:
-    return tiny_experiment(rendered, "multi_cell.train.epochs=1", "single_cell.train.epochs=1")
+def settings(rendered: Path) -> BenchmarkSettings:
+    experiment = tiny_experiment(rendered, "multi_cell.train.epochs=1", "single_cell.train.epochs=1")
+    return BenchmarkSettings.model_validate({**experiment.model_dump(), "benchmark": DESIGN})
 
 
 @pytest.fixture(scope="module")
-def folder(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(settings: BenchmarkSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("benchmark")
-    run_benchmark(experiment, DESIGN, path, 1, "macro_f1", Reporter(quiet=True))
+    run_benchmark(settings, path, 1, Reporter(quiet=True))
     return path
 
 
@@ -67,38 +67,38 @@ def test_a_cell_holds_the_scores_of_its_stages(folder: Path, results: list[CellR
 
 
 def test_a_finished_cell_is_not_run_again(
-    experiment: Experiment, folder: Path, results: list[CellRecord], monkeypatch: pytest.MonkeyPatch
+    settings: BenchmarkSettings, folder: Path, results: list[CellRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mtl.benchmark.cell.run_cell", lambda *_: pytest.fail("it is done"))
-    again = run_benchmark(experiment, DESIGN, folder, 1, "accuracy", Reporter(quiet=True))
+    again = run_benchmark(settings, folder, 1, Reporter(quiet=True))
     assert [cell.key for cell in again] == [cell.key for cell in results]
     with pytest.raises(RunError, match="differs in kind"):
         RunFolder(folder).claim("run")
 
 
 def test_a_cell_that_is_lost_is_made_of_the_stages_that_are_there(
-    experiment: Experiment, folder: Path, results: list[CellRecord]
+    settings: BenchmarkSettings, folder: Path, results: list[CellRecord]
 ) -> None:
     told = Told()
-    again = run_cell(folder, cells_of(DESIGN, experiment)[0], DESIGN, experiment, told)
+    again = run_cell(folder, cells_of(settings)[0], settings, told)
     assert again.model_dump_json() == results[0].model_dump_json()
     assert len(told.reused) == 3
 
 
-def test_a_cell_of_another_version_is_one_sentence(experiment: Experiment, folder: Path) -> None:
+def test_a_cell_of_another_version_is_one_sentence(settings: BenchmarkSettings, folder: Path) -> None:
     path = next(folder.glob("cells/*/cell.json"))
     text = path.read_text()
     path.write_text(json.dumps({**json.loads(text), "later": 1}))
     try:
         with pytest.raises(RunError, match=r"cell\.json .*`later`"):
-            run_benchmark(experiment, DESIGN, folder, 1, "accuracy", Reporter(quiet=True))
+            run_benchmark(settings, folder, 1, Reporter(quiet=True))
     finally:
         path.write_text(text)
 
 
-def test_a_drawn_score_is_that_of_as_many_images(experiment: Experiment, folder: Path) -> None:
-    design = Design(DESIGN.chains, 2, draw=4)
-    drawn = run_cell(folder, cells_of(design, experiment)[0], design, experiment, Told())
+def test_a_drawn_score_is_that_of_as_many_images(settings: BenchmarkSettings, folder: Path) -> None:
+    drawing = settings.model_copy(update={"benchmark": DESIGN.model_copy(update={"draw": 4})})
+    drawn = run_cell(folder, cells_of(drawing)[0], drawing, Told())
     for chain in drawn.chains.values():
         assert chain.scores["accuracy"] * 4 == pytest.approx(round(chain.scores["accuracy"] * 4))
         told = StageFolder(folder / "stages" / chain.stage).predictions()
@@ -108,7 +108,7 @@ def test_a_drawn_score_is_that_of_as_many_images(experiment: Experiment, folder:
 
 
 def test_the_summary_shows_what_the_cells_hold(folder: Path, results: list[CellRecord]) -> None:
-    content = summarise(results, DESIGN, folder, "accuracy", 1.0, "mtl benchmark")
+    content = summarise(results, DESIGN.model_copy(update={"metric": "accuracy"}), folder, "mtl benchmark")
     assert content.name == "1,3 against 1,2,3"
     assert content.rendered
     rows: list[dict[str, Any]] = [dict(zip(content.runs[0], row, strict=True)) for row in content.runs[1:]]
