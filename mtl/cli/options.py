@@ -145,7 +145,11 @@ def as_typed() -> str:
 
 
 def show(result: Result, as_json: bool) -> None:
-    """Print a result for a machine or a person."""
+    """Print a result for a machine or a person; of several processes that train together the first does."""
+    from mtl.runs import follows
+
+    if follows():
+        return
     typer.echo(json.dumps(result.to_json(), indent=1) if as_json else result.to_text())
 
 

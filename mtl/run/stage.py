@@ -190,7 +190,7 @@ class StageMaker:
             self.experiment.backbone,
             self.experiment.seed,
             self.experiment.hardware.precision,
-            self.experiment.evaluation.flips,
+            self.experiment.evaluation.model_dump(mode="json"),
             Preprocess(settings.preprocess).identity,
             torch.__version__,
         )

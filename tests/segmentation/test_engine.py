@@ -114,7 +114,7 @@ def test_a_young_average_forgets_faster() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"accelerator": "abacus"}, {"accelerator": "cuda"}, {"strategy": "tactics"}, {"precision": "7-bit"}],
+    [{"accelerator": "abacus"}, {"accelerator": "cuda"}, {"strategy": "tactics"}],
 )
 def test_hardware_that_is_not_there_is_one_sentence(wrong: dict[str, str]) -> None:
     if wrong == {"accelerator": "cuda"} and torch.cuda.is_available():

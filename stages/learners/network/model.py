@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from segmentation.engine import Progress
+from segmentation.engine import Progress, pick_device
 from segmentation.files import write_tensors
 from segmentation.settings import Hardware
 from segmentation.tiles import flipped
@@ -130,7 +130,7 @@ class NetworkModel(Model):
             raise ModelError(
                 f"Expected {folder / WEIGHTS_FILE} to fit {weights.backbone} and its head, but it does not; do train it again"
             ) from error
-        return cls(network, weights, head, preprocess, bool(state["flips"]))
+        return cls(network.to(pick_device(Hardware())), weights, head, preprocess, bool(state["flips"]))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 
 from mtl.cli.app import main
 from mtl.errors import ConfigError, FailedError, WriteError
-from stages.errors import TrainingError
+from segmentation.errors import TrainingError
 
 CODE = "from mtl.cli.app import main; main()"
 

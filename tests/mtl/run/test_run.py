@@ -187,9 +187,15 @@ BAD = [
     (["--epochs", "many"], "epochs"),
     (["--accelerator", "warp"], "warp"),
     (["--from", "nowhere"], "nowhere"),
-    (["--runs", "/proc/none"], "--runs"),
     (["--bogus"], "--bogus"),
 ]
+
+
+def test_a_place_that_takes_no_files_is_work_that_failed(rendered: Path, tmp_path: Path) -> None:
+    done = called(*tiny(rendered), "--runs", "/proc/none", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "mtl: Expected /proc/none" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("arguments", "said"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import interruptible
+from conftest import called, interruptible
 from PIL import Image
-from test_segment_images import MTL, Done, mtl, refused, refused_here
+from test_segment_images import MTL, Done, refused, refused_here
 
 from segmentation.weights import SHIPPED, load_network, read_card
 from stages.splits.split import load_split
@@ -61,7 +61,7 @@ def trained(wbc: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
         "segment", "train", "--data", f"wbc-2:{wbc}", "--test", f"wbc-1:{wbc}",
         "--folds", 2, "--name", "r", *TINY,
     ]  # fmt: skip
-    done = mtl(*arguments, cwd=cwd)
+    done = called(*arguments, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return cwd, arguments, done
 
@@ -134,17 +134,17 @@ def test_the_same_command_reuses_and_a_lost_fold_is_made_again(
     fold = cwd / "runs" / "r" / "fold-2"
     before = (fold / "weights.safetensors").read_bytes()
     shutil.rmtree(fold)
-    again = mtl(*arguments, cwd=cwd)
+    again = called(*arguments, cwd=cwd)
     assert again.stdout == first.stdout
     assert (fold / "weights.safetensors").read_bytes() == before
     assert "fold 1 of 2: train" not in again.stderr
-    assert "--name" in refused(mtl(*arguments, "--seed", 1, cwd=cwd))
+    assert "another name" in refused(called(*arguments, "--seed", 1, cwd=cwd))
 
 
 def test_trained_weights_segment(trained: tuple[Path, list[object], Done], wbc: Path) -> None:
     cwd = trained[0]
     image = wbc / "Dataset 2" / "001.bmp"
-    done = mtl("segment", image, "--weights", "runs/r/weights.safetensors", "--json", cwd=cwd)
+    done = called("segment", image, "--weights", "runs/r/weights.safetensors", "--json", cwd=cwd)
     assert json.loads(done.stdout)["methods"] == {"residual_unet": 1}, done.stderr
 
 
@@ -155,7 +155,7 @@ def test_it_goes_on_from_the_shipped_weights_and_after_ctrl_c_to_the_same_end(
         "segment", "train", "--data", f"wbc-2:{wbc}", "--name", "tuned", "--steps", 30, "--crop-size", 32,
         "--batch-size", 2, "--limit", 8,
     ]  # fmt: skip
-    whole = mtl(*arguments, cwd=tmp_path)
+    whole = called(*arguments, cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     assert "render smears: 30/30" in whole.stderr
     run = tmp_path / "runs" / "tuned"
@@ -180,14 +180,14 @@ def test_it_goes_on_from_the_shipped_weights_and_after_ctrl_c_to_the_same_end(
     _, said = process.communicate()
     assert process.returncode == 130, said
     assert "The same command goes on" in said
-    again = mtl(*arguments, cwd=tmp_path)
+    again = called(*arguments, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert (run / "weights.safetensors").read_bytes() == weights
     assert again.stdout == whole.stdout
 
 
 def test_an_architecture_of_smp_in_epochs(wbc: Path, tmp_path: Path) -> None:
-    done = mtl(
+    done = called(
         "segment", "train", "--data", f"wbc-2:{wbc}", "--arch", "unet", "--encoder", "resnet18",
         "--epochs", 1, "--crop-size", 32, "--batch-size", 4, "--limit", 8, "--json", cwd=tmp_path,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import TINY_BACKBONE, interruptible
+from conftest import TINY_BACKBONE, called, interruptible
 
 from mtl.config import load_config
 from mtl.progress import Reporter
@@ -29,12 +29,6 @@ from mtl.tune.study import load_plan, open_study
 
 MTL = [sys.executable, "-c", "from mtl.cli.app import main; main()"]
 Done = subprocess.CompletedProcess[str]
-
-
-def mtl(*arguments: str, cwd: Path) -> Done:
-    return subprocess.run(
-        [*MTL, *arguments], cwd=cwd, capture_output=True, text=True, timeout=280, check=False
-    )
 
 
 def data(rendered: Path) -> list[str]:
@@ -64,7 +58,7 @@ def tune(rendered: Path, *more: str) -> list[str]:
 @pytest.fixture(scope="module")
 def finished(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
     folder = tmp_path_factory.mktemp("tune")
-    done = mtl(*tune(rendered, "--trials", "4", "--sampler", "tpe", "--apply"), cwd=folder)
+    done = called(*tune(rendered, "--trials", "4", "--sampler", "tpe", "--apply"), cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "runs" / "s", done
 
@@ -105,19 +99,22 @@ def test_a_study_ends_with_a_best_configuration_and_a_report(finished: tuple[Pat
     best = load_config(str(folder / "best.yaml"))
     trial = study_of(folder).best_trial
     assert best.multi_cell.train.learning_rate == trial.params["multi_cell.train.learning_rate"]
-    assert mtl("tune", "report", str(folder), cwd=folder).returncode == 0
+    assert called("tune", "report", str(folder), cwd=folder).returncode == 0
 
 
 def test_the_same_command_again_adds_nothing_and_another_space_is_refused(
     finished: tuple[Path, Done], rendered: Path
 ) -> None:
     folder, _ = finished
-    again = mtl(*tune(rendered, "--trials", "4", "--sampler", "tpe"), cwd=folder.parent.parent)
+    again = called(*tune(rendered, "--trials", "4", "--sampler", "tpe"), cwd=folder.parent.parent)
     assert again.returncode == 0, again.stderr
     assert "4 of 4 trials done" in again.stdout
-    other = mtl(*tune(rendered, "--trials", "4", "--sampler", "tpe", "--seed", "3"), cwd=folder.parent.parent)
+    other = called(
+        *tune(rendered, "--trials", "4", "--sampler", "tpe", "--seed", "3"), cwd=folder.parent.parent
+    )
     assert other.returncode == 2
-    assert "--study" in other.stderr
+    assert "differs in" in other.stderr
+    assert "another name" in other.stderr
 
 
 @pytest.mark.parametrize(("stages", "folds"), [("1,3", 1), ("1,3", 3), ("1,2,3", 1)])
@@ -162,7 +159,7 @@ def test_two_metrics_give_a_pareto_front(rendered: Path, tmp_path: Path) -> None
         "--set",
         "stages=1,2",
     ]
-    done = mtl(*tune(rendered, *more), cwd=tmp_path)
+    done = called(*tune(rendered, *more), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "<h2>Pareto front" in (tmp_path / "runs" / "s" / "report.html").read_text()
 
@@ -170,7 +167,7 @@ def test_two_metrics_give_a_pareto_front(rendered: Path, tmp_path: Path) -> None
 def test_a_trial_that_diverges_fails_alone(rendered: Path, tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text("multi_cell.train.weight_decay: {choices: [1.0e+30, 1.0e-2]}\n")
-    done = mtl(*tune(rendered, "--trials", "6", "--search", str(space), "--seed", "1"), cwd=tmp_path)
+    done = called(*tune(rendered, "--trials", "6", "--search", str(space), "--seed", "1"), cwd=tmp_path)
     states = {trial.state.name for trial in study_of(tmp_path / "runs" / "s").trials}
     reasons = [trial.user_attrs.get("reason", "") for trial in study_of(tmp_path / "runs" / "s").trials]
     assert done.returncode == 0, done.stderr
@@ -325,7 +322,7 @@ def test_the_dashboard_opens_in_a_browser(finished: tuple[Path, Done], tmp_path:
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(rendered: Path, tmp_path: Path, more: list[str], said: str) -> None:
-    done = mtl(*tune(rendered, *more), cwd=tmp_path)
+    done = called(*tune(rendered, *more), cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("mtl: ")]
     assert len(lines) == 1
@@ -337,7 +334,7 @@ def test_bad_input_is_one_line_and_exit_2(rendered: Path, tmp_path: Path, more: 
 @pytest.mark.parametrize("port", ["99999", "-5"])
 def test_a_port_that_is_none_is_one_line(finished: tuple[Path, Done], port: str) -> None:
     folder, _ = finished
-    done = mtl("dashboard", str(folder), "--port", port, cwd=folder)
+    done = called("dashboard", str(folder), "--port", port, cwd=folder)
     assert done.returncode == 2
     assert "--port" in done.stderr
     assert len(done.stderr.splitlines()) == 1

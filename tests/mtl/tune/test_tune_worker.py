@@ -22,7 +22,8 @@ from mtl.tune.plan import Plan
 from mtl.tune.sampling import SAMPLERS
 from mtl.tune.study import best_experiment, open_study
 from mtl.tune.worker import Report, count, work
-from stages.errors import DataError, TrainingError
+from segmentation.errors import TrainingError
+from stages.errors import DataError
 
 # Trials that a test asks for itself have no heart that beats.
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage:UserWarning")

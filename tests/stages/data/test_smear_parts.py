@@ -85,7 +85,7 @@ def test_a_notch_takes_its_depth_where_it_lies(angle: float, depth: float, width
     turns = np.arange(len(table)) * 2 * np.pi / len(table)
     deepest = turns[table.argmin()]
     assert (deepest - angle + np.pi) % (2 * np.pi) - np.pi == pytest.approx(0, abs=0.01)
-    assert table.min() == pytest.approx(10 * (1 - depth), rel=1e-3)
+    assert table.min() == pytest.approx(10 * (1 - depth), rel=5e-3)  # between two places of the table
     opposite = int((angle + np.pi) % (2 * np.pi) / (2 * np.pi) * len(table)) % len(table)
     assert table[opposite] == pytest.approx(10.0, rel=1e-3)
 

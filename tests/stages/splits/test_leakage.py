@@ -22,7 +22,8 @@ from stages.data.images import content_key
 from stages.data.sample import Sample
 from stages.data.store import open_store, resize
 from stages.errors import DataError
-from stages.settings import DataSettings, SplitSettings, StageSettings
+from stages.preprocess import Preprocess
+from stages.settings import DataSettings, PreprocessSettings, SplitSettings
 from stages.splits import duplicates
 from stages.splits.duplicates import find_copies, group_duplicates, join, near_duplicates, perceptual_hash
 from stages.splits.origins import locate_crops, stated_origins, tie_crops
@@ -281,9 +282,7 @@ def test_rendered_crops_and_fields_are_never_on_two_sides(
     assert all(len(parts) == 1 for parts in places.values())
     assert stages[3].classes == ("normal", "L1", "L2", "L3")
     assert stages[3].rendered
-    task = make_task(
-        stages[3], splits[3], StageSettings(data=DataSettings(dataset="all-idb1"), image_size=32)
-    )
+    task = make_task(stages[3], splits[3], Preprocess(PreprocessSettings(image_size=32)))
     assert sum(len(rows) for rows in task.rows.values()) == len(task.labels)
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stages.data.task import Task
 from test_training import make_network, make_settings, make_task
 
 from segmentation.errors import TrainingError
 from segmentation.settings import Hardware
 from stages.learners.network.training import train_stage
 from stages.settings import StageSettings
+from stages.task import Task
 
 TWO = Hardware(accelerator="cpu", devices=2, strategy="ddp_spawn")
 
@@ -23,7 +23,9 @@ def odd_task(folder: Path) -> Task:
     task = make_task()
     np.save(folder / "store.npy", task.images)
     task.rows["train"], task.rows["validation"] = np.arange(0, 29), np.arange(32, 39)
-    return Task(np.load(folder / "store.npy", mmap_mode="r"), task.labels, task.rows, task.classes)
+    return Task(
+        np.load(folder / "store.npy", mmap_mode="r"), task.labels, task.rows, task.classes, task.preprocess
+    )
 
 
 def settings_of(**train: object) -> StageSettings:
