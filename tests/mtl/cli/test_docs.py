@@ -96,9 +96,18 @@ def desk(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     (desk / "space.yaml").write_text(
         "multi_cell.train.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\n"
     )
+    (desk / "mine.yaml").write_text(block("# mine.yaml").replace("base: pbc", "base: default\nname: written"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(desk)
         yield desk
+
+
+def block(first: str) -> str:
+    """The indented block of a page that begins with a line."""
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    lines = re.search(rf"^    {re.escape(first)}\n(?:    .*\n)+", text, re.MULTILINE)
+    assert lines, first
+    return re.sub(r"^    ", "", lines[0], flags=re.MULTILINE)
 
 
 def test_the_list_of_those_that_cannot_run_is_not_out_of_date() -> None:
