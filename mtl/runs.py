@@ -259,6 +259,11 @@ class RunFolder:
         wanted = json.loads(json.dumps({"kind": kind, **identity}, default=str))
         if path.is_file():
             known = read_json(path)
+            if not isinstance(known, dict) or known.get("kind") != kind:
+                other = known.get("kind") if isinstance(known, dict) else "something else"
+                raise RunError(
+                    f"Expected {self.path} to be a folder of `mtl {kind}`, but it belongs to `mtl {other}`; do choose another name"
+                )
             differ = [key for key in dict.fromkeys((*known, *wanted)) if known.get(key) != wanted.get(key)]
             if differ:
                 raise RunError(

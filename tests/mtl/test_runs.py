@@ -47,7 +47,7 @@ def test_a_folder_belongs_to_one_work(tmp_path: Path) -> None:
     run.claim("tune", data="d", space={"depth": [1, 2]}, metric="macro_f1")
     with pytest.raises(RunError, match="differs in metric, space;"):
         run.claim("tune", metric="accuracy", space={}, data="d")
-    with pytest.raises(RunError, match="differs in kind, metric, space, data;"):
+    with pytest.raises(RunError, match="folder of `mtl run`, but it belongs to `mtl tune`;"):
         run.claim("run")
     with pytest.raises(RunError, match="differs in trials;"):
         run.claim("tune", metric="macro_f1", space={"depth": [1, 2]}, data="d", trials=3)
