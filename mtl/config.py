@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from mtl.errors import ConfigError
 from mtl.loading import load_settings
 from segmentation.settings import Hardware, Seed, Settings
+from stages import STAGES
 from stages.settings import ImageNetSettings, StageSettings
 
 __all__ = [
@@ -25,7 +26,7 @@ __all__ = [
     "parse_stages",
 ]
 
-STAGE_FIELDS: Mapping[int, str] = {2: "single_cell", 3: "multi_cell"}
+STAGE_FIELDS: Mapping[int, str] = {number: STAGES[number].name for number in (2, 3)}
 """Which part of the configuration describes a stage that always learns."""
 
 

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["Reporter", "Steps"]
+__all__ = ["OnOneBar", "Reporter", "Steps"]
 
 
 class Steps(Protocol):
@@ -25,6 +25,26 @@ class Steps(Protocol):
 
     def step(self, name: str, done: int, total: int, text: str = "") -> None:
         """Tell that `done` of `total` steps of `name` are done."""
+
+
+class OnOneBar:
+    """Show steps of many names on one bar, one after the other; the end of a name is not the end of the bar.
+
+    Args:
+        reporter: Who shows them.
+        bar: Name of the bar.
+        about: Comes before what is told.
+    """
+
+    def __init__(self, reporter: Steps, bar: str, about: str = "") -> None:
+        self.reporter = reporter
+        self.bar = bar
+        self.about = f"{about}: " if about else ""
+
+    def step(self, name: str, done: int, total: int, text: str = "") -> None:
+        """Tell of a step."""
+        at = min(done, total - 1) if total > 1 else 0
+        self.reporter.step(self.bar, at, max(total, 1), f"{self.about}{name}  {text}")
 
 
 class Reporter:

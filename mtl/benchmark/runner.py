@@ -9,7 +9,7 @@ from pathlib import Path
 from mtl.benchmark.plan import BenchmarkSettings, Cell, Design, cell_key, cells_of
 from mtl.benchmark.workers import run_in_workers
 from mtl.loading import dump_settings
-from mtl.progress import Reporter
+from mtl.progress import OnOneBar, Reporter
 from mtl.records import CellRecord, read_record
 from mtl.run.rendered import with_rendered_data
 from mtl.runs import RunFolder
@@ -84,22 +84,9 @@ def _results(
         from mtl.benchmark.cell import run_cell
 
         for cell in cells:
-            yield cell, run_cell(folder, cell, settings, _Within(reporter, cell.name))
+            yield cell, run_cell(folder, cell, settings, OnOneBar(reporter, "cell", cell.name))
         return
     yield from run_in_workers(folder, cells, settings, workers, reporter)
-
-
-class _Within:
-    """Show the steps of one cell after the other on one bar."""
-
-    def __init__(self, reporter: Reporter, cell: str) -> None:
-        self.reporter = reporter
-        self.cell = cell
-
-    def step(self, name: str, done: int, total: int, text: str = "") -> None:
-        """Tell of a step; the last one of a thing is not the end of the bar."""
-        at = min(done, total - 1) if total > 1 else 0
-        self.reporter.step("cell", at, max(total, 1), f"{self.cell}: {name}  {text}")
 
 
 def _line(cell: Cell, result: CellRecord, design: Design) -> str:

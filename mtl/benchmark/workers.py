@@ -14,7 +14,7 @@ from typing import Any
 
 from mtl.benchmark.plan import BenchmarkSettings, Cell
 from mtl.errors import FailedError
-from mtl.progress import Steps
+from mtl.progress import OnOneBar, Steps
 from mtl.records import CellRecord
 from stages.memory import keep_freed_memory
 
@@ -106,18 +106,14 @@ def _begin(told: Any, threads: int) -> None:
 def _work(folder: Path, cell: Cell, settings: BenchmarkSettings) -> CellRecord:
     from mtl.benchmark.cell import run_cell
 
-    return run_cell(folder, cell, settings, _Sender(cell.name))
+    return run_cell(folder, cell, settings, OnOneBar(_Sender(), "worker", cell.name))
 
 
 class _Sender:
     """Send a worker's steps to the process that shows them."""
 
-    def __init__(self, cell: str) -> None:
-        self.cell = cell
-
     def step(self, name: str, done: int, total: int, text: str = "") -> None:
-        """Tell of a step; the last one of a thing is not the end of the worker's bar."""
-        at = min(done, total - 1) if total > 1 else 0
+        """Tell of a step of this worker's bar, whatever its name here."""
         writer, lock = _told
         with lock:
-            writer.send((os.getpid(), at, max(total, 1), f"{self.cell}: {name}  {text}"))
+            writer.send((os.getpid(), done, total, text))

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from segmentation.settings import Settings
+from stages import STAGES
 
 __all__ = [
     "Accelerator",
@@ -73,7 +74,7 @@ _STAGE_KEYS = {
     "image_size": "image_size",
     "segment": "segment.method",
 }
-_STAGES = ("single_cell", "multi_cell")
+_STAGES = tuple(STAGES[number].name for number in (2, 3))
 
 
 class Result(Protocol):

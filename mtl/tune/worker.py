@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mtl.errors import FailedError, MtlError, RunError, WriteError
-from mtl.progress import Reporter, Steps
+from mtl.progress import OnOneBar, Reporter, Steps
 from mtl.tune.lost import RETRY, free_lost_trials, signing
 from mtl.tune.plan import Plan
 from segmentation.errors import TrainingError
@@ -161,19 +161,17 @@ class _Worker:
             RETRY(study, trial)
 
 
-class _Steps:
+class _Steps(OnOneBar):
     """Pass a trial's progress on, and show that its worker lives."""
 
     def __init__(self, reporter: Reporter, beat: Callable[[], None]) -> None:
-        self.reporter = reporter
+        super().__init__(reporter, "trial")
         self.beat = beat
 
     def step(self, name: str, done: int, total: int, text: str = "") -> None:
         """Tell of a step."""
         self.beat()
-        self.reporter.step(
-            "trial", min(done, total - 1) if total > 1 else 0, max(total, 1), f"{name}  {text}"
-        )
+        super().step(name, done, total, text)
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:

@@ -8,7 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
-from mtl.progress import Reporter
+from mtl.progress import OnOneBar, Reporter
 
 
 def plain() -> tuple[Reporter, io.StringIO]:
@@ -91,3 +91,18 @@ def test_an_error_passes_through() -> None:
     reporter, _ = plain()
     with pytest.raises(KeyError), reporter:
         raise KeyError("x")
+
+
+def test_steps_of_many_names_share_a_bar_that_does_not_end_with_one() -> None:
+    told: list[tuple[str, int, int, str]] = []
+
+    class Teller:
+        def step(self, name: str, done: int, total: int, text: str = "") -> None:
+            told.append((name, done, total, text))
+
+    bar = OnOneBar(Teller(), "cell", "repeat 1")
+    for done, total in ((0, 5), (4, 5), (5, 5), (1, 1), (0, 0)):
+        bar.step("decode", done, total, "now")
+    assert [one[1:3] for one in told] == [(0, 5), (4, 5), (4, 5), (0, 1), (0, 1)]
+    assert {one[0] for one in told} == {"cell"}
+    assert told[0][3] == "repeat 1: decode  now"

@@ -72,7 +72,7 @@ def test_a_finished_cell_is_not_run_again(
     monkeypatch.setattr("mtl.benchmark.cell.run_cell", lambda *_: pytest.fail("it is done"))
     again = run_benchmark(settings, folder, 1, Reporter(quiet=True))
     assert [cell.key for cell in again] == [cell.key for cell in results]
-    with pytest.raises(RunError, match="differs in kind"):
+    with pytest.raises(RunError, match="belongs to `mtl benchmark`"):
         RunFolder(folder).claim("run")
 
 
