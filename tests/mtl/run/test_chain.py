@@ -308,7 +308,7 @@ def test_of_two_stages_to_begin_from_the_newest_is_taken(copy: Path, rendered: P
 
 def test_a_run_folder_is_for_runs(rendered: Path, tmp_path: Path) -> None:
     RunFolder(tmp_path / "tiny").claim("tune", metric="accuracy")
-    with pytest.raises(RunError, match="differs in kind, metric"):
+    with pytest.raises(RunError, match="belongs to `mtl tune`"):
         execute(tiny_experiment(rendered), tmp_path, "")
 
 
