@@ -21,11 +21,20 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from mtl.errors import FailedError, RunError
-from mtl.records import LearnedRecord, StageRecord, read_stage
+from mtl.records import LearnedRecord, RunRecord, StageRecord, read_record, read_stage
 from segmentation.files import make_folder, read_json, write_json, write_text
 from stages.splits.chains import Learned
 
-__all__ = ["Predictions", "RunFolder", "StageFolder", "environment", "follows", "open_run", "stage_key"]
+__all__ = [
+    "Predictions",
+    "RunFolder",
+    "StageFolder",
+    "environment",
+    "follows",
+    "hold",
+    "open_run",
+    "stage_key",
+]
 
 _FORMAT = 2  # raise it when what stands in a stage folder changes, so that none is reused from before
 _PACKAGES = (
@@ -38,6 +47,30 @@ _PACKAGES = (
     "scikit-learn",
     "scipy",
 )
+
+
+@contextmanager
+def hold(folder: Path, flag: str) -> Iterator[None]:
+    """Hold a folder for this process.
+
+    Args:
+        folder: Gets the lock.
+        flag: That names another folder, for the error.
+
+    Raises:
+        RunError: If another process that is alive holds it.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise RunError(
+            f"Expected {folder} to be free, but another mtl process is at work in it; do wait or choose another {flag}"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def follows() -> bool:
@@ -233,17 +266,21 @@ class RunFolder:
         if follows():
             yield
             return
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout as error:
-            raise RunError(
-                f"Expected the run folder {self.path} to be free, but another mtl process is at work in it; do wait or choose --name"
-            ) from error
-        try:
+        with hold(self.path, "--name"):
             yield
-        finally:
-            lock.release()
+
+    def record(self) -> RunRecord:
+        """Return `run.json`.
+
+        Raises:
+            RunError: If the run is not finished.
+        """
+        path = self.path / "run.json"
+        if not path.is_file():
+            raise RunError(
+                f"Expected {self.path} to be a finished run, but it has no run.json; do start `mtl run` again to finish it"
+            )
+        return read_record(path, RunRecord)
 
     def claim(self, kind: str, **identity: Any) -> None:
         """Say what the folder is for, or refuse it where it is for something else.

@@ -99,7 +99,9 @@ def write_whole(
             _sync_folder(path.parent)
     except MtlError:
         raise
-    except Exception as error:
+    except (
+        Exception
+    ) as error:  # a library wraps the system's complaint in whatever it likes; others are raised on
         number = _number(error, temporary)
         if number is None and not isinstance(error, OSError):
             raise

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mtl.errors import RunError
-from mtl.records import LearnedRecord, RunRecord, read_record
+from mtl.records import LearnedRecord
 from mtl.run.content import RunContent, StageContent
 from mtl.runs import RunFolder, StageFolder
 from stages import STAGES
@@ -17,11 +16,7 @@ def gather(run: RunFolder) -> RunContent:
     Raises:
         RunError: If the run is not finished or a file of it is missing.
     """
-    if not (run.path / "run.json").is_file():
-        raise RunError(
-            f"Expected {run.path} to be a finished run, but it has no run.json; do start `mtl run` again to finish it"
-        )
-    record = read_record(run.path / "run.json", RunRecord)
+    record = run.record()
     folders = {
         # The stage that a run began from lies elsewhere.
         chain: [StageFolder(run.stages / name) for name in (names[1:] if record.start else names)]

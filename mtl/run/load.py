@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mtl.errors import RunError
-from mtl.records import LearnedRecord, RunRecord, read_record
+from mtl.records import LearnedRecord
 from mtl.runs import StageFolder, open_run
 from stages.learners.model import MODEL_FILE, Model, load_model
 
@@ -28,11 +28,7 @@ def load(path: Path | str, chain: str | None = None, stage: int | None = None) -
     if (folder / MODEL_FILE).is_file():
         return load_model(folder)
     run = open_run(folder)
-    if not (folder / "run.json").is_file():
-        raise RunError(
-            f"Expected {folder} to be a finished run, but it has no run.json; do start `mtl run` again to finish it"
-        )
-    record = read_record(folder / "run.json", RunRecord)
+    record = run.record()
     chosen = chain or next(iter(record.chains))
     if chosen not in record.chains:
         raise RunError(

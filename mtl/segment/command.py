@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
-from mtl.errors import RunError
 from mtl.progress import Reporter
-from mtl.runs import stage_key
+from mtl.runs import hold, stage_key
 from mtl.segment.drawing import outlined
 from mtl.segment.inputs import Found, Job, content_of, find_images
 from mtl.segment.methods import Seen, Seer
@@ -109,7 +106,7 @@ def segment_images(path: Path, out: Path | None, chosen: SegmentImages) -> Segme
     found = find_images(path, folder)
     seer = Seer(chosen)
     make_folder(folder)
-    with _held(folder):
+    with hold(folder, "--out"):
         return _segment_all(found, folder, seer, alone=path.is_file())
 
 
@@ -151,21 +148,6 @@ def _summary(
     )
     write_json(folder / "summary.json", result.to_json())
     return result
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(
-            f"Expected {folder} to be free, but another mtl process writes to it; do wait or choose another --out"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _segment(job: Job, folder: Path, settings: str, seer: Seer) -> tuple[dict[str, Any], bool]:
