@@ -37,6 +37,16 @@ class DataSettings(Settings):
     limit: Annotated[int, Field(ge=1)] | None = Field(
         None, description="at most so many images a class, evenly spread"
     )
+    least_groups: Annotated[int, Field(ge=1)] = Field(
+        3, description="a class in fewer patients, slides or images without either is rare"
+    )
+    rare: Literal["stop", "drop", "merge"] = Field(
+        "stop",
+        description="rare classes: stop where a split cannot hold them, leave them out, or make them one, `rare`",
+    )
+    on_bad_file: Literal["stop", "leave-out"] = Field(
+        "stop", description="a damaged image stops the run, or is left out and named in the report"
+    )
 
 
 class SplitSettings(Settings):

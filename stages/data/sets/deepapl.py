@@ -104,7 +104,9 @@ def _read_patients(table: Path, result: Scan) -> dict[str, Patient]:
             got = f"`{show(row['diagnosis'])}` in line {line}"
             result.problem(table, f"filled with {' or '.join(_DIAGNOSES)}", got, "correct that cell")
         elif who in patients:
-            result.problem(table, "one row a patient", f"`{show(who)}` again in line {line}", "remove one row")
+            result.problem(
+                table, "one row a patient", f"`{show(who)}` again in line {line}", "remove one row"
+            )
         else:
             patients[who] = (row["diagnosis"], row["cohort"])
     return patients
