@@ -162,6 +162,15 @@ class TrainSettings(Settings):
         "best", description="weights of the best validation epoch or of the last"
     )
 
+    @model_validator(mode="after")
+    def _backbone_learns(self) -> TrainSettings:
+        if self.policy != "frozen" and self.epochs <= self.head_epochs:
+            raise ValueError(
+                f"Expected `epochs` to be above `head_epochs` = {self.head_epochs}, but got {self.epochs}: the head would learn alone; "
+                "do give more epochs, or ask for it with policy=frozen, or set head_epochs=0"
+            )
+        return self
+
 
 class SegmentSettings(Settings):
     """White blood cells found before a stage learns (paper A: blasts stay on a black background)."""
