@@ -30,6 +30,7 @@ from stages.task import Task
 
 __all__ = ["Assembled", "assemble", "make_task", "split_stages"]
 
+LEAKS = "This split leaks: patients, slides and copies of images stand on both sides. Its scores measure the leak and nothing else."
 Told = Callable[[str, int, int], None]
 """Called with (what is being done, done, total)."""
 
@@ -85,13 +86,17 @@ def assemble(settings: DataSettings, near_duplicates: bool, tell: Told | None = 
         samples, damaged = leave_out_damaged(samples, fingerprint, told)
         notes, fingerprint = notes + damaged, content_key(samples)
     classes = _classes(samples, dataset, settings)
-    if near_duplicates:
+    unit = dataset.split_unit
+    if settings.groups == "ignore":
+        samples, unit = [replace(sample, group=None) for sample in samples], f"image ({unit} ignored)"
+        notes += (LEAKS,)
+    elif near_duplicates:
         samples, report = group_copies(samples, fingerprint, _bind(tell, f"{dataset.name}: decode"))
         notes += report.sentences()
     rendered = (settings.root / "rendered.json").is_file() or (
         settings.root.parent / "rendered.json"
     ).is_file()
-    return Assembled(dataset, tuple(samples), classes, fingerprint, dataset.split_unit, notes, rendered)
+    return Assembled(dataset, tuple(samples), classes, fingerprint, unit, notes, rendered)
 
 
 def split_stages(

@@ -44,6 +44,10 @@ class DataSettings(Settings):
         "stop",
         description="rare classes: stop where a split cannot hold them, leave them out, or make them one, `rare`",
     )
+    groups: Literal["known", "ignore"] = Field(
+        "known",
+        description="ignore: split as if every image were alone, which leaks; for measuring by how much, no more",
+    )
     on_bad_file: Literal["stop", "leave-out"] = Field(
         "stop", description="a damaged image stops the run, or is left out and named in the report"
     )

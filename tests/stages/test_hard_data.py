@@ -72,3 +72,14 @@ def test_a_rare_class_stops_the_split_and_the_way_out_is_named(cells: Path, tmp_
         split_stages({3: stage}, {3: SplitSettings()}, 0, tmp_path)
     with pytest.raises(DataError, match=r"set `data\.rare` to drop or merge and `data\.least_groups` to 5"):
         split_stages({3: stage}, {3: SplitSettings(method="kfold", folds=5)}, 0, tmp_path)
+
+
+def test_groups_are_ignored_when_told_and_the_report_says_that_it_leaks(cells: Path) -> None:
+    for name in ("4.png", "5.png"):
+        (cells / "a" / name).write_bytes((cells / "a" / "0.png").read_bytes())
+    known = assemble(_settings(cells, on_bad_file="leave-out", rare="drop"), near_duplicates=True)
+    assert len({sample.group for sample in known.samples if sample.group}) == 1
+    ignored = assemble(_settings(cells, on_bad_file="leave-out", rare="drop", groups="ignore"), True)
+    assert {sample.group for sample in ignored.samples} == {None}
+    assert ignored.unit.endswith("ignored)")
+    assert any("This split leaks" in note for note in ignored.notes)
