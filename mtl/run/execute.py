@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config import Experiment
-from mtl.errors import RunError
+from mtl.errors import ConfigError, RunError
 from mtl.progress import Reporter
 from mtl.records import LearnedRecord, StageRecord
 from mtl.run.chain import run_experiment
@@ -74,6 +74,10 @@ def execute(experiment: Experiment, runs: Path, command: str, start: Path | None
         MtlError: If configuration or run folder are not usable.
         StagesError: If data, weights or training fail.
     """
+    if start and (runs / experiment.name).resolve() in (start.resolve(), *start.resolve().parents):
+        raise ConfigError(
+            f"Expected `--name` to be another run than `--from` {start}, but got {experiment.name!r}; do choose a new name"
+        )
     folder = RunFolder(runs / experiment.name)
     with folder.lock(), Reporter(quiet=follows()) as reporter:
         folder.claim("run")
