@@ -5,14 +5,16 @@ Light on purpose (no torch), so that a configuration is read and checked before 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from segmentation.settings import Settings
 
 __all__ = [
+    "HEADS",
     "AugmentSettings",
     "DataSettings",
     "HeadSettings",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Penalty = Annotated[float, Field(ge=0)]
 
 
 class DataSettings(Settings):
@@ -89,16 +92,79 @@ class HeadSettings(Settings):
     dropout: Fraction = Field(
         0.0, description="dropout before every dense layer but none for a single one at 0"
     )
+    dropout_at: Literal["before", "after"] = Field(
+        "before", description="dropout before every dense layer, or behind the ReLU of every hidden one"
+    )
     batch_norm: bool = Field(False, description="batch normalisation after pooling (paper C)")
+    batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.01, description="share of a new batch in the running statistics: 0.01 is what Keras calls 0.99"
+    )
+    batch_norm_eps: Annotated[float, Field(gt=0)] = Field(1e-3, description="added to the variance")
+    kernel_l1: Penalty = Field(
+        0.0, description="times the sum of |weight| of hidden dense layers, onto the loss"
+    )
+    kernel_l2: Penalty = Field(0.0, description="times the sum of weight squared of hidden dense layers")
+    bias_l1: Penalty = Field(0.0, description="times the sum of |bias| of hidden dense layers")
+    activity_l1: Penalty = Field(
+        0.0, description="times the sum of |output| of hidden dense layers behind ReLU, mean over images"
+    )
+
+    @property
+    def penalises(self) -> bool:
+        """Whether the head adds anything to the loss."""
+        return any((self.kernel_l1, self.kernel_l2, self.bias_l1, self.activity_l1))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> HeadSettings:
+        after = self.dropout > 0 and self.dropout_at == "after"
+        if (after or self.penalises) and not self.hidden:
+            name = "`dropout_at` = after" if after else "L1 and L2 of dense layers"
+            raise ValueError(
+                f"Expected `head.hidden` to hold the widths of dense layers for {name}, but it is empty; do give one"
+            )
+        return self
+
+
+HEADS: Mapping[str, HeadSettings] = {
+    "linear": HeadSettings(),
+    "maaliw2022": HeadSettings(hidden=(512, 128), dropout=0.5, dropout_at="after"),
+    "pushpalatha2024": HeadSettings(
+        pool="max",
+        batch_norm=True,
+        hidden=(256,),
+        dropout=0.45,
+        dropout_at="after",
+        kernel_l2=0.016,
+        bias_l1=0.006,
+        activity_l1=0.006,
+    ),
+}
+"""Heads by name: one dense layer, that of paper A's stage 3, and paper C's; see docs/papers.md."""
+
+
+def _head_of(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value not in HEADS:
+        raise ValueError(
+            f"Expected `head` to be settings or one of {', '.join(HEADS)}, but got {value!r}; do choose one"
+        )
+    return HEADS[value]
 
 
 class AugmentSettings(Settings):
     """Random changes of the training images; a zero switches a part off."""
 
-    flip: bool = Field(True, description="horizontal and vertical flips")
+    copies: Annotated[int, Field(ge=1)] = Field(
+        1, description="how often an epoch shows each training image, every time with a draw of its own"
+    )
+    flip: Literal["both", "horizontal", "vertical", "none"] = Field(
+        "both", description="mirror left and right, top and bottom, both at random, or none"
+    )
     rotate: Annotated[float, Field(ge=0, le=180)] = Field(180.0, description="largest angle in degrees")
     shift: Fraction = Field(0.05, description="largest shift as a fraction of the side")
     scale: Fraction = Field(0.1, description="zoom between 1 - scale and 1 + scale")
+    anisotropic: bool = Field(False, description="x and y draw a zoom each (paper D)")
     brightness: Fraction = Field(0.25, description="gain between 1 - b and 1 + b")
     contrast: Fraction = Field(0.25, description="contrast between 1 - c and 1 + c")
     saturation: Fraction = Field(0.4, description="saturation between 1 - s and 1 + s")
@@ -109,6 +175,9 @@ class AugmentSettings(Settings):
     )
     mixup: Annotated[float, Field(ge=0)] = Field(
         0.0, description="alpha of mixup's Beta distribution; 0 is off"
+    )
+    cutmix: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="alpha of CutMix's Beta distribution; beside mixup a coin decides for each batch"
     )
 
 
@@ -140,6 +209,15 @@ class TrainSettings(Settings):
     )
     balance: Literal["none", "weights", "oversample"] = Field(
         "none", description="class weights or random oversampling"
+    )
+    oversample_to: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="oversample: images a class, at least; as many as the largest has if none"
+    )
+    loss: Literal["cross_entropy", "focal"] = Field(
+        "cross_entropy", description="cross entropy of the head's activation, or focal loss"
+    )
+    focal_gamma: Annotated[float, Field(gt=0)] = Field(
+        2.0, description="focal: power of 1 - p that plays easy images down"
     )
     label_smoothing: Fraction = 0.0
     monitor: Literal["validation_loss", "validation_macro_f1"] = Field(
@@ -182,7 +260,7 @@ class StageSettings(PreprocessSettings):
 
     data: DataSettings
     split: SplitSettings = SplitSettings()
-    head: HeadSettings = HeadSettings()
+    head: Annotated[HeadSettings, BeforeValidator(_head_of)] = HeadSettings()
     augment: AugmentSettings = AugmentSettings()
     train: TrainSettings = TrainSettings()
 

@@ -85,8 +85,14 @@ def train_stage(
     started = time.perf_counter()
     train, validation = task_part(task, "train"), task_part(task, "validation")
     module = StageModule(network, settings, seed, train, validation, bank)
-    sampler = EpochSampler(train.labels.numpy(), seed, settings.train.balance == "oversample")
     rules = settings.train
+    sampler = EpochSampler(
+        train.labels.numpy(),
+        seed,
+        rules.balance == "oversample",
+        rules.oversample_to,
+        settings.augment.copies,
+    )
     ledger = Ledger(
         folder,
         epochs=rules.epochs,

@@ -104,7 +104,7 @@ def test_the_key_is_not_changed_by_where_things_lie(
         "multi_cell.train.epochs=3",
         "multi_cell.image_size=48",
         "multi_cell.segment={method: otsu}",
-        "multi_cell.augment.flip=false",
+        "multi_cell.augment.flip=horizontal",
         "multi_cell.head.dropout=0.31",
         "multi_cell.split.test=0.25",
         "multi_cell.data.positive=L1",
