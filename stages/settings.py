@@ -255,19 +255,15 @@ class PreprocessSettings(Settings):
     )
 
 
-class StageSettings(PreprocessSettings):
+class StageSettings(Settings):
     """One stage that learns: data, preprocessing, head, augmentation and training."""
 
     data: DataSettings
     split: SplitSettings = SplitSettings()
+    preprocess: PreprocessSettings = PreprocessSettings()
     head: Annotated[HeadSettings, BeforeValidator(_head_of)] = HeadSettings()
     augment: AugmentSettings = AugmentSettings()
     train: TrainSettings = TrainSettings()
-
-    @property
-    def preprocess(self) -> PreprocessSettings:
-        """The part that travels with a trained model."""
-        return PreprocessSettings(segment=self.segment, image_size=self.image_size, fit=self.fit)
 
 
 class ImageNetSettings(Settings):

@@ -138,7 +138,7 @@ def _policy(stage: StageContent) -> str:
     return (
         f"{head.pool} pooling, {layers}, {head.activation} with {loss}; {first}{policy}; {train.optimizer} at "
         f"{train.learning_rate:g}, {train.schedule}, batch {train.batch_size}, {train.epochs} epochs, "
-        f"{settings.image_size} px{_segmented(settings.segment)}{_predicted(stage)}"
+        f"{settings.preprocess.image_size} px{_segmented(settings.preprocess.segment)}{_predicted(stage)}"
     )
 
 

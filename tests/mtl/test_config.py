@@ -83,6 +83,7 @@ def test_stages_in_order_are_read(numbers: set[int]) -> None:
     ("sets", "said"),
     [
         (["multi_cell.train.epoch=3"], "did you mean epochs"),
+        (["multi_cell.image_size=96"], "did you mean multi_cell.preprocess.image_size"),
         (["multi_cell.train.epochs=0"], "multi_cell.train.epochs"),
         (["multi_cell.train.epochs=many"], "multi_cell.train.epochs"),
         (["multi_cell.train.optimizer=lion"], "adamw"),

@@ -36,8 +36,8 @@ def test_the_model_says_of_files_what_the_run_wrote_of_them(
     rendered: Path, tmp_path: Path, segment: str, fit: str
 ) -> None:
     sets = [
-        f"multi_cell.segment={{{segment}}}",
-        f"multi_cell.fit={fit}",
+        f"multi_cell.preprocess.segment={{{segment}}}",
+        f"multi_cell.preprocess.fit={fit}",
         "multi_cell.train.epochs=1",
         "against=[]",
     ]

@@ -38,7 +38,10 @@ def make_settings(**train: object) -> StageSettings:
     values = {"epochs": 3, "head_epochs": 1, "batch_size": 8, "learning_rate": 3e-3, "keep": "last", **train}
     head = HeadSettings(activation="sigmoid", hidden=(8,), dropout=0.2)
     return StageSettings(
-        data=DataSettings(dataset="x"), image_size=32, head=head, train=TrainSettings.model_validate(values)
+        data=DataSettings(dataset="x"),
+        preprocess=PreprocessSettings(image_size=32),
+        head=head,
+        train=TrainSettings.model_validate(values),
     )
 
 
