@@ -19,8 +19,10 @@ __all__ = [
     "DataSettings",
     "HeadSettings",
     "ImageNetSettings",
+    "NormaliseSettings",
     "PreprocessSettings",
     "SegmentSettings",
+    "SharpenSettings",
     "SplitSettings",
     "StageSettings",
     "TrainSettings",
@@ -231,22 +233,95 @@ class TrainSettings(Settings):
     )
 
 
+class NormaliseSettings(Settings):
+    """Colour made alike: every image is moved to what the training part has on average."""
+
+    method: Literal["none", "grey-world", "flat-field", "reinhard", "macenko"] = Field(
+        "none", description="grey-world, flat-field, reinhard or macenko"
+    )
+
+
 class SegmentSettings(Settings):
     """White blood cells found before a stage learns (paper A: blasts stay on a black background)."""
 
-    method: Literal["none", "residual_unet", "threshold", "hsv", "rgb", "otsu"] = Field(
-        "none",
-        description="the shipped network, or a threshold: white-cells, HSV interval, channel mixer, Otsu",
+    method: str = Field(
+        "none", description="residual_unet, or the name of a threshold method such as hsv or channel-mixer"
     )
-    use: Literal["black", "crop"] = Field(
-        "black", description="black out the background, or cut the image to its white cells"
+    settings: dict[str, Any] = Field(
+        {},
+        description="of the method; for hsv also `fit`: `own` masks of the training part, or a folder of masks",
+    )
+    weights: Path | None = Field(
+        None, description="of `mtl segment train`, a file or folder; the shipped network's if not given"
+    )
+    use: Literal["black", "crop", "blue"] = Field(
+        "black",
+        description="black out the background, cut the image to its white cells, or keep their blue channel on black",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SegmentSettings:
+        if self.method == "none":  # what stands beside it waits until a method is named
+            if (self.settings or self.weights) and "method" not in self.model_fields_set:
+                raise ValueError(
+                    "Expected `segment.method` beside `settings` or `weights`, but got none; do name it"
+                )
+            return self
+        from segmentation.finders import NETWORK, check_finder
+
+        check_finder(self.method, self.given, "segment.method")
+        if self.weights and self.method != NETWORK:
+            raise ValueError(
+                f"Expected no `segment.weights` with method {self.method}, which has no network; do leave them out or choose {NETWORK}"
+            )
+        if "fit" in self.settings:
+            self._check_fit()
+        return self
+
+    def _check_fit(self) -> None:
+        if self.method != "hsv" or not isinstance(self.settings["fit"], str) or not self.settings["fit"]:
+            raise ValueError(
+                f"Expected `segment.settings.fit` to be `own` or a folder of masks, for method hsv, but got {self.settings['fit']!r} "
+                f"for {self.method}; do change it"
+            )
+        bounds = [name for name in self.given if name != "small"]
+        if bounds:
+            raise ValueError(
+                f"Expected `{bounds[0]}` or `fit`, but got both; do leave one out: `fit` finds the bounds"
+            )
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Settings that the method itself knows."""
+        return {name: value for name, value in self.settings.items() if name != "fit"}
+
+    @property
+    def fit(self) -> str | None:
+        """What the bounds of `hsv` are fitted on: `own`, a folder, or nothing."""
+        return self.settings.get("fit") if self.method == "hsv" else None
+
+
+class SharpenSettings(Settings):
+    """Blurred images sharpened until they are as sharp as the training part's (after Genovese et al. 2021)."""
+
+    method: Literal["none", "unsharp-adaptive"] = "none"
+    sigma: Annotated[float, Field(ge=0.3, le=20)] = Field(
+        1.0, description="width of the blur in px of the resized image"
+    )
+    most: Annotated[float, Field(gt=0, le=10)] = Field(
+        3.0, description="largest amount of detail that is added"
+    )
+    quantile: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="which sharpness of the training part is the aim: 0.5 is its median"
     )
 
 
 class PreprocessSettings(Settings):
     """What an image of any size goes through before a stage sees it, while it learns and ever after."""
 
+    normalise: NormaliseSettings = NormaliseSettings()
     segment: SegmentSettings = SegmentSettings()
+    sharpen: SharpenSettings = SharpenSettings()
     image_size: Annotated[int, Field(ge=16, le=2048)] = Field(
         160, description="side in px that images are resized to"
     )

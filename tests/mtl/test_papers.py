@@ -25,6 +25,14 @@ VARIANTS = {"maaliw2022-70-30": "maaliw2022"}
 VARIABLES = ("ALL_IDB1", "ALL_IDB2", "TALEQANI", "CNMC2019")
 
 OFF: dict[str, tuple[str, tuple[Any, ...]]] = {
+    **{
+        f"preprocess.segment.{key}": ("preprocess.segment.method", ("none",))
+        for key in ("settings", "use", "weights")
+    },
+    **{
+        f"preprocess.sharpen.{key}": ("preprocess.sharpen.method", ("none",))
+        for key in ("sigma", "most", "quantile")
+    },
     "head.dropout_at": ("head.dropout", (0,)),
     "head.batch_norm_momentum": ("head.batch_norm", (False,)),
     "head.batch_norm_eps": ("head.batch_norm", (False,)),
@@ -119,13 +127,13 @@ def test_every_key_of_the_file_has_a_row(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_nothing_of_head_augmentation_and_training_is_inherited_unsaid(name: str) -> None:
+def test_nothing_that_decides_the_weights_is_inherited_unsaid(name: str) -> None:
     experiment = load_config(name)
     values = resolved(experiment)
     rows = {key for line in TABLES[name] for key in line.keys}
     for stage in (STAGES[number].name for number in experiment.stages if number > 1):
         for key, _ in leaves(experiment.model_dump(mode="json")[stage]):
-            if key.split(".")[0] in ("head", "augment", "train"):
+            if key.split(".")[0] in ("preprocess", "head", "augment", "train"):
                 switch, off = OFF.get(key, (key, ()))
                 assert f"{stage}.{key}" in rows or values[f"{stage}.{switch}"] in off, f"{stage}.{key}"
 

@@ -103,7 +103,7 @@ def test_the_key_is_not_changed_by_where_things_lie(
     [
         "multi_cell.train.epochs=3",
         "multi_cell.preprocess.image_size=48",
-        "multi_cell.preprocess.segment={method: otsu}",
+        "multi_cell.preprocess.segment={method: otsu-saturation}",
         "multi_cell.augment.flip=horizontal",
         "multi_cell.head.dropout=0.31",
         "multi_cell.split.test=0.25",

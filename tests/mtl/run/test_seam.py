@@ -30,7 +30,9 @@ def files(stage: StageFolder) -> list[Path]:
     return [root / name for name in stage.predictions().names]
 
 
-@pytest.mark.parametrize("segment", ["method: none", "method: otsu, use: black", "method: otsu, use: crop"])
+@pytest.mark.parametrize(
+    "segment", ["method: none", "method: otsu-saturation, use: black", "method: otsu-saturation, use: crop"]
+)
 @pytest.mark.parametrize("fit", ["stretch", "pad", "crop"])
 def test_the_model_says_of_files_what_the_run_wrote_of_them(
     rendered: Path, tmp_path: Path, segment: str, fit: str
