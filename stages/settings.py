@@ -269,7 +269,7 @@ class SegmentSettings(Settings):
             return self
         from segmentation.finders import NETWORK, check_finder
 
-        check_finder(self.method, self.given, "segment.method")
+        check_finder(self.method, self.given, "segment.method", "none")
         if self.weights and self.method != NETWORK:
             raise ValueError(
                 f"Expected no `segment.weights` with method {self.method}, which has no network; do leave them out or choose {NETWORK}"

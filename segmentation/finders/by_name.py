@@ -21,20 +21,21 @@ from segmentation.threshold.parameters import build
 __all__ = ["check_finder", "make_finder"]
 
 
-def check_finder(name: str, settings: Mapping[str, Any], key: str = "name") -> None:
+def check_finder(name: str, settings: Mapping[str, Any], key: str = "name", also: str = "") -> None:
     """Refuse a way that does not exist, or settings that it has not; nothing is loaded.
 
     Args:
         name: `residual_unet`, or a key of `METHODS`.
         settings: Of the method; those left out keep their defaults.
         key: What the error calls the name.
+        also: A further name that the error shall offer.
 
     Raises:
         ParameterError: In one sentence.
     """
     if name != NETWORK and name not in METHODS:
-        known = (NETWORK, *METHODS)
-        near = difflib.get_close_matches(name.replace("_", "-"), known, 1)
+        known = [*([also] if also else []), NETWORK, *METHODS]
+        near = difflib.get_close_matches(name.replace("_", "-"), known, 1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else "do choose one of them"
         raise ParameterError(f"Expected `{key}` to be one of {', '.join(known)}, but got {name!r}; {hint}")
     build(NetworkParameters if name == NETWORK else METHODS[name].parameters, settings, name)

@@ -25,14 +25,16 @@ def sharpness(image: Image, sigma: float) -> float:
     """
     grey = _grey(image)
     spread = float(grey.std())
-    return _rms(grey - _blurred(grey, sigma)) / spread if spread >= _FLAT else 0.0
+    detail = grey - _blurred(grey, sigma)
+    return _mean(detail, detail) ** 0.5 / spread if spread >= _FLAT else 0.0
 
 
 def sharpen(image: Image, aim: float, sigma: float, most: float) -> Image:
     """Return the image, as sharp as the aim where an amount up to `most` reaches that; sharper ones as they are.
 
-    With detail D = L - G * L of the lightness L, all channels get a * D, which makes the detail D + a * (D - G * D): the least a whose
-    detail has the deviation asked for is the root of a quadratic.
+    With the detail D = L - G * L of the lightness L, every channel gets a * D: unsharp masking. That makes the lightness L + a * D and
+    its detail D + a * (D - G * D), so the least a for which the deviation of the detail is `aim` times the deviation of the lightness
+    is the root of a quadratic. Rounding and the ends of the grey scale are not counted.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -41,27 +43,26 @@ def sharpen(image: Image, aim: float, sigma: float, most: float) -> Image:
         most: Largest amount a.
     """
     grey = _grey(image)
-    spread = float(grey.std())
-    if spread < _FLAT:
+    if float(grey.std()) < _FLAT:
         return image
     detail = grey - _blurred(grey, sigma)
-    finer = detail - _blurred(detail, sigma)
-    amount = _amount(detail, finer, aim * spread, most)
+    amount = _amount(grey, detail, detail - _blurred(detail, sigma), aim, most)
     if amount <= 0:
         return image
     return np.clip(np.rint(image + np.float32(amount) * detail[..., None]), 0, 255).astype(np.uint8)
 
 
-def _amount(detail: Floats, finer: Floats, aim: float, most: float) -> float:
-    """Return the least a from 0 to `most` at which the mean square of detail + a * finer is aim squared, else `most`."""
-    square, mixed = float(np.mean(finer * finer)), float(np.mean(detail * finer))
-    missing = aim * aim - float(np.mean(detail * detail))
-    if missing <= 0:
+def _amount(grey: Floats, detail: Floats, finer: Floats, aim: float, most: float) -> float:
+    """Return the least a from 0 to `most` with E[(detail + a finer)^2] = aim^2 Var[grey + a detail], else `most`."""
+    (light, shared), (_, spread) = np.cov(grey.ravel(), detail.ravel(), bias=True)
+    square = _mean(finer, finer) - aim**2 * spread
+    linear = _mean(detail, finer) - aim**2 * shared
+    rest = _mean(detail, detail) - aim**2 * light
+    if rest >= 0:
         return 0.0
-    if square <= 0:
-        return most
-    root = (-mixed + float(np.sqrt(mixed * mixed + square * missing))) / square
-    return min(root, most)
+    inner = linear**2 - square * rest
+    below = linear + np.sqrt(inner) if inner >= 0 else 0.0
+    return float(min(-rest / below, most)) if below > 0 else most
 
 
 def _grey(image: Image) -> Floats:
@@ -72,5 +73,5 @@ def _blurred(values: Floats, sigma: float) -> Floats:
     return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _rms(values: Floats) -> float:
-    return float(np.sqrt(np.mean(values * values)))
+def _mean(first: Floats, second: Floats) -> float:
+    return float(np.mean(first * second, dtype=np.float64))
