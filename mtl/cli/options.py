@@ -80,8 +80,8 @@ _STAGE_KEYS = {
     "epochs": "train.epochs",
     "batch_size": "train.batch_size",
     "learning_rate": "train.learning_rate",
-    "image_size": "image_size",
-    "segment": "segment.method",
+    "image_size": "preprocess.image_size",
+    "segment": "preprocess.segment.method",
 }
 _STAGES = tuple(STAGES[number].name for number in (2, 3))
 

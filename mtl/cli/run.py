@@ -58,7 +58,9 @@ def run(
     image_size: ImageSize = None,
     segment: Annotated[
         str | None,
-        typer.Option(help="Find white cells first: residual_unet, threshold, hsv, rgb, otsu or none."),
+        typer.Option(
+            help="Find white cells first: none, residual_unet, or a threshold method such as hsv or channel-mixer."
+        ),
     ] = None,
     seed: Seed = None,
     accelerator: Accelerator = None,

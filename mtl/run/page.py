@@ -9,7 +9,7 @@ from mtl.report.page import render_page
 from mtl.run.content import RunContent, StageContent
 from mtl.run.empty import empty_comparison
 from stages.metrics import Interval
-from stages.settings import SegmentSettings
+from stages.settings import PreprocessSettings
 
 __all__ = ["headline", "render_html"]
 
@@ -147,7 +147,7 @@ def _policy(stage: StageContent) -> str:
     return (
         f"{head.pool} pooling, {layers}, {head.activation} with {loss}; {first}{policy}; {train.optimizer} at "
         f"{train.learning_rate:g}, {train.schedule}, batch {train.batch_size}, {train.epochs} epochs, "
-        f"{settings.image_size} px{_segmented(settings.segment)}{_predicted(stage)}"
+        f"{settings.preprocess.image_size} px{_prepared(settings.preprocess)}{_predicted(stage)}"
     )
 
 
@@ -155,11 +155,19 @@ def _predicted(stage: StageContent) -> str:
     return f"; predicted on {stage.record.device} in {stage.record.precision}" if stage.record.device else ""
 
 
-def _segmented(segment: SegmentSettings) -> str:
-    if segment.method == "none":
-        return ""
-    what = "the background blacked out" if segment.use == "black" else "the image cut to its white cells"
-    return f"; white cells found first by {segment.method.replace('_', ' ')}, {what}"
+def _prepared(settings: PreprocessSettings) -> str:
+    colour, segment, sharpen = settings.normalise, settings.segment, settings.sharpen
+    said = []
+    if colour.method != "none":
+        said.append(f"colour normalised by {colour.method} towards the training part")
+    if segment.method != "none":
+        used = {"black": "the background blacked out", "crop": "the image cut to its white cells",
+                "blue": "their blue channel kept on black"}[segment.use]  # fmt: skip
+        own = " with weights of its own" if segment.weights else ""
+        said.append(f"white cells found first by {segment.method.replace('_', ' ')}{own}, {used}")
+    if sharpen.method != "none":
+        said.append("blurred images sharpened to the training part's sharpness")
+    return "".join(f"; {part}" for part in said)
 
 
 def _dataset(stage: StageContent) -> dict[str, Any]:

@@ -130,9 +130,8 @@ class StageMaker:
                 return folder
             task = make_task(data, split, Preprocess(settings.preprocess), self.reporter.step)
             self.reporter.step(bar, 0, 1)
-            learner = self.learner(
-                number, data, parent, _Bar(self.reporter, bar), flips=self.experiment.evaluation.flips
-            )
+            told, flips = _Bar(self.reporter, bar), self.experiment.evaluation.flips
+            learner = self.learner(number, data, task.preprocess, parent, told, flips=flips)
             model, fitting = learner.fit(task, folder.path)
             if follows():
                 folder.wait()
@@ -151,6 +150,7 @@ class StageMaker:
         self,
         number: int,
         data: Assembled,
+        preprocess: Preprocess,
         parent: StageFolder,
         progress: Callable[[int, int, str], None] | None = None,
         watch: Watch | None = None,
@@ -162,6 +162,7 @@ class StageMaker:
         Args:
             number: 1 (continued), 2 or 3.
             data: Assembled for the stage.
+            preprocess: Fitted on the training part.
             parent: The finished stage before it.
             progress: Told about every step.
             watch: Looks at every validation.
@@ -176,7 +177,7 @@ class StageMaker:
                 f"Expected `--from` to hold weights of {self.experiment.backbone}, but it holds {origin.weights.backbone}; "
                 f"do give --backbone {origin.weights.backbone}"
             )
-        bank = _feature_bank(origin, settings, data)
+        bank = _feature_bank(origin, settings, data, preprocess)
         return NetworkLearner(
             settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, flips, progress, bank, watch
         )  # fmt: skip
@@ -186,7 +187,9 @@ class StageMaker:
     ) -> str:
         return stage_key(
             number,
-            settings.model_dump(mode="json", exclude={"data": {"root"}, "split": {"folder"}}),
+            settings.model_dump(
+                mode="json", exclude={"data": {"root"}, "split": {"folder"}, "preprocess": True}
+            ),
             data.fingerprint,
             split.to_json(),
             origin.key,
@@ -194,7 +197,7 @@ class StageMaker:
             self.experiment.seed,
             self.experiment.hardware.precision,
             self.experiment.evaluation.model_dump(mode="json"),
-            Preprocess(settings.preprocess).identity,
+            Preprocess(settings.preprocess).key,
             torch.__version__,
         )
 
@@ -299,13 +302,14 @@ def _group(sample: Sample) -> str:
     return sample.group or sample.name
 
 
-def _feature_bank(origin: StageRecord, settings: StageSettings, data: Assembled) -> Path | None:
+def _feature_bank(
+    origin: StageRecord, settings: StageSettings, data: Assembled, preprocess: Preprocess
+) -> Path | None:
     """Return the file for the features that runs may share, or None where the parent has learned."""
     # Only what stage 1 holds is the same in many runs; another stage's weights are its own.
     if isinstance(origin, LearnedRecord):
         return None
-    what = [settings.preprocess.model_dump(mode="json"), Preprocess(settings.preprocess).identity]
     key = stage_key(
-        origin.key, origin.weights.model_dump(mode="json"), data.fingerprint, what, settings.head.pool, torch.__version__
+        origin.key, origin.weights.model_dump(mode="json"), data.fingerprint, preprocess.key, settings.head.pool, torch.__version__
     )  # fmt: skip
     return cache_folder() / "features" / f"{key}.npy"

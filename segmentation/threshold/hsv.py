@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,6 +30,15 @@ class HSVInterval(Parameters):
     value_low: float = number(0.31, 0, 1, "lowest value")
     value_high: float = number(0.71, 0, 1, "highest value")
     small: float = number(0.2, 0, 1, "parts under this share of the largest part's area are dropped")
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        for name in ("saturation", "value"):
+            low, high = (getattr(self, f"{name}_{end}") for end in ("low", "high"))
+            if low > high:
+                raise ParameterError(
+                    f"Expected `{name}_low` to be at most `{name}_high`, but got {low:g} and {high:g}; do swap them (only a hue may go round)"
+                )
 
 
 def to_hsv(image: RGBImage) -> Floats:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from segmentation.cache import write_cache
 from segmentation.engine import Trainable, count_processes, gather_rows, in_order, mixed_seed
-from stages.learners.network.augment import augment, mixup
+from stages.learners.network.augment import augment, mix
 from stages.learners.network.batches import Batch, StoreDataset, make_loader
 from stages.learners.network.finetune import first_learning_groups, group_scale, rate_factor
 from stages.learners.network.network import Network, depth_groups
@@ -29,11 +29,12 @@ def stage_loss(
     activation: str,
     smoothing: float = 0.0,
     weights: torch.Tensor | None = None,
+    gamma: float = 0.0,
 ) -> torch.Tensor:
     """Return the mean loss of a batch.
 
     Softmax cross entropy is paper A's eq. 1, binary cross entropy its eq. 2; with more than two classes the sigmoid
-    is one against rest.
+    is one against rest. Above 0, `gamma` makes it the focal loss (Lin et al. 2017, eq. 4).
 
     Args:
         logits: (B, K), or (B, 1) for two classes under sigmoid.
@@ -41,14 +42,22 @@ def stage_loss(
         activation: `"softmax"` or `"sigmoid"`.
         smoothing: Share of every target that is spread evenly over the classes.
         weights: Of the classes, (K,).
+        gamma: Power of 1 - p, where p is the probability of what is right; 0 is cross entropy.
     """
     targets = targets * (1 - smoothing) + smoothing / targets.shape[1]
     weight = torch.ones(len(targets), device=targets.device) if weights is None else targets @ weights
     if activation == "softmax":
-        loss = -(targets * logits.log_softmax(dim=1)).sum(dim=1)
+        each = targets * logits.log_softmax(dim=1)
+        if gamma:
+            each = each * (1 - logits.softmax(dim=1)) ** gamma
+        loss = -each.sum(dim=1)
     else:
         wanted = targets[:, 1:] if logits.shape[1] == 1 else targets
-        loss = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(dim=1)
+        each = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        if gamma:
+            right = logits.sigmoid() * wanted + (1 - logits.sigmoid()) * (1 - wanted)
+            each = each * (1 - right) ** gamma
+        loss = each.mean(dim=1)
     return (loss * weight).sum() / weight.sum()
 
 
@@ -135,20 +144,25 @@ class StageModule(Trainable):
         torch.manual_seed(seed)
         targets = functional.one_hot(labels, len(self.network.classes)).float()
         if self.banks:
-            logits = self.network.head(self.banks["train"][positions.cpu()].to(self.device))
+            features = self.banks["train"][positions.cpu()].to(self.device)
         else:
             generator = torch.Generator().manual_seed(
                 mixed_seed(self.seed, self.current_epoch, index, self.global_rank)
             )
             pixels = augment(images.float() / 255, self.settings.augment, generator)
-            if self.settings.augment.mixup:
-                pixels, targets = mixup(pixels, targets, self.settings.augment.mixup, generator)
-            logits = self.network(pixels)
-        smoothing = self.settings.train.label_smoothing
-        loss = stage_loss(logits, targets, self.network.activation, smoothing, self.class_weights)
+            pixels, targets = mix(pixels, targets, self.settings.augment, generator)
+            features = self.network.features(pixels)
+        train = self.settings.train
+        logits, activity = self.network.head.penalised(features)
+        gamma = train.focal_gamma if train.loss == "focal" else 0.0
+        loss = stage_loss(
+            logits, targets, self.network.activation, train.label_smoothing, self.class_weights, gamma
+        )
         loss, count = self._whole_batch(loss, targets)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
-        return loss
+        if not self.settings.head.penalises:
+            return loss
+        return loss + self.network.head.weight_penalty() + activity * self.trainer.world_size / count
 
     def _whole_batch(self, loss: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, int]:
         # Of several processes each has seen a part, and their losses are averaged with equal weights: scaled by what was seen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from stages.learners.network.heads import build_head
+from stages.learners.network.heads import Head
 from stages.learners.network.weights import WeightRecord
 from stages.settings import HeadSettings
 
@@ -31,7 +31,7 @@ class Network(nn.Module):
         self.activation = head.activation
         outputs = 1 if head.activation == "sigmoid" and len(classes) == 2 else len(classes)
         self.width = int(getattr(backbone, "num_features"))  # noqa: B009 - timm sets it late
-        self.head = build_head(self.width, outputs, head)
+        self.head = Head(self.width, outputs, head)
         self.mean: torch.Tensor
         self.std: torch.Tensor
         self.register_buffer("mean", torch.tensor(record.mean).view(1, 3, 1, 1), persistent=False)

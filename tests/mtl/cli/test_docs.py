@@ -35,7 +35,7 @@ LEARN = (
     "--single-cell all-idb2:SMEARS/ALL-IDB2 --multi-cell all-idb1:SMEARS/ALL-IDB1"
 )
 SMALL = {
-    "run --config maaliw2022": f"{LEARN} --set single_cell.split.folds=4 --set multi_cell.split.folds=4",
+    "run --config maaliw2022": f"{LEARN} --set single_cell.data.limit=6 --set multi_cell.data.limit=4",
     "run": LEARN,
     "benchmark": f"{LEARN} --repeats 2 --workers 1",
     "tune": f"{LEARN} --trials 1 --folds 1 --sampler random",

@@ -57,7 +57,7 @@ def stage(
     record: dict[str, Any] = {
         "number": number, "name": "single_cell" if number == 2 else "multi_cell", "key": key, "classes": classes, "weights": WEIGHTS,
         "parent": "aaa", "device": "cpu" if tested else "", "precision": "32-true" if tested else "",
-        "settings": {"data": {"dataset": "all-idb1"}, "head": {"hidden": [8], "dropout": 0.1}, "image_size": 32, "train": {"batch_size": 4}},
+        "settings": {"data": {"dataset": "all-idb1"}, "head": {"hidden": [8], "dropout": 0.1}, "preprocess": {"image_size": 32}, "train": {"batch_size": 4}},
         "data": {"dataset": "all-idb1", "root": str(run.path), "rendered": rendered, "fingerprint": "f", "counts": counts, "unit": "slide", "split": "grouped",
                  "groups": {"train": 9, "validation": 2, "test": 8}, "notes": ["A plain note."]},
         "best_epoch": 1, "parameters": 1234, "seconds": 3.2,

@@ -38,7 +38,10 @@ def make_settings(**train: object) -> StageSettings:
     values = {"epochs": 3, "head_epochs": 1, "batch_size": 8, "learning_rate": 3e-3, "keep": "last", **train}
     head = HeadSettings(activation="sigmoid", hidden=(8,), dropout=0.2)
     return StageSettings(
-        data=DataSettings(dataset="x"), image_size=32, head=head, train=TrainSettings.model_validate(values)
+        data=DataSettings(dataset="x"),
+        preprocess=PreprocessSettings(image_size=32),
+        head=head,
+        train=TrainSettings.model_validate(values),
     )
 
 
@@ -152,13 +155,18 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"balance": "weights"}, {"balance": "oversample"}, {"label_smoothing": 0.1}]
+    "change",
+    [
+        {"balance": "weights"},
+        {"balance": "oversample", "oversample_to": 20},
+        {"label_smoothing": 0.1, "loss": "focal"},
+    ],
 )
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "adamax", "sgd"])
 def test_every_option_trains(tmp_path: Path, change: dict[str, object], optimizer: str) -> None:
     task = make_task()
     settings = make_settings(epochs=2, optimizer=optimizer, schedule="exponential", **change)
-    settings = settings.model_copy(update={"augment": AugmentSettings(mixup=0.2)})
+    settings = settings.model_copy(update={"augment": AugmentSettings(mixup=0.2, cutmix=1.0, copies=2)})
     trained = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
     assert all(np.isfinite(row["train_loss"]) for row in trained.history)
 
@@ -177,3 +185,36 @@ def test_an_epoch_of_the_head_alone_is_not_kept_where_layers_shall_learn() -> No
     assert best_epoch(rows, "validation_loss", first=1) == 2
     assert best_epoch(rows[:1], "validation_loss", first=1) == 0
     assert best_epoch(rows[:2], "validation_loss", first=2) == 1
+
+
+def test_an_epoch_of_copies_has_as_many_steps(tmp_path: Path) -> None:
+    task, settings = make_task(), make_settings(epochs=1, head_epochs=0)
+    seen: list[int] = []
+    for copies in (1, 5):
+        changed = settings.model_copy(update={"augment": AugmentSettings(copies=copies)})
+        folder = tmp_path / str(copies)
+        folder.mkdir()
+        train_stage(
+            make_network(changed, task),
+            task,
+            changed,
+            folder,
+            0,
+            progress=lambda _, total, __: seen.append(total),
+        )
+        assert seen[-1] == copies * 4
+
+
+def test_regularisers_pull_weights_to_zero_and_leave_the_told_loss_alone(tmp_path: Path) -> None:
+    task = make_task()
+    norms = []
+    for number, head in enumerate([{}, {"kernel_l2": 1.0, "activity_l1": 0.1}]):
+        settings = make_settings(epochs=4, head_epochs=0, weight_decay=0)
+        built = HeadSettings.model_validate({"activation": "sigmoid", "hidden": [8], **head})
+        settings = settings.model_copy(update={"head": built})
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        trained = train_stage(make_network(settings, task), task, settings, folder, seed=0)
+        assert trained.history[0]["train_loss"] < 1
+        norms.append(float(trained.network.head[1].weight.detach().square().sum()))
+    assert norms[1] < 0.5 * norms[0]
