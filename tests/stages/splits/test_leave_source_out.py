@@ -66,9 +66,7 @@ def test_a_class_that_the_source_lacks_is_told() -> None:
         (images("one", "a") + images("two", "ab"), "two", "'b' in the train part"),
     ],
 )
-def test_what_cannot_be_left_out_is_one_line(
-    samples: list[Sample], source: str | int, said: str
-) -> None:
+def test_what_cannot_be_left_out_is_one_line(samples: list[Sample], source: str | int, said: str) -> None:
     with pytest.raises(DataError, match=said) as caught:
         leave_one_source_out(samples, source=source)
     assert len(str(caught.value)) < 300
