@@ -139,7 +139,7 @@ def _check_classes(
 ) -> None:
     unknown = sorted({sample.label for sample in samples} - {*classes, *((OTHER,) if positive else ())})
     if unknown:
-        drop = ",".join(unknown) if len(unknown) < 9 else "..."
+        drop = ",".join(unknown) if len(",".join(unknown)) < 50 else "..."
         raise DataError(
             f"Expected `--test` {name} to hold classes of stage {number} ({shorten(classes)}), but it holds {shorten(unknown)}; do "
             f"leave them out (`--set '{key}.drop=[{drop}]'`) or map them (`{key}.rename={{{unknown[0]}: {classes[0]}}}`)"

@@ -27,7 +27,7 @@ __all__ = [
 
 OTHER = "other"
 """The class of everything but `data.positive`."""
-_SHOWN = 6
+_SHOWN = 50
 
 
 @dataclass(frozen=True)
@@ -191,9 +191,20 @@ def _settle_classes(
 
 
 def shorten(names: Sequence[str]) -> str:
-    """Return names as a list of bounded length."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    """Return names as a list of about 50 characters at most.
+
+    Examples:
+        >>> shorten(["a", "b"])
+        'a, b'
+        >>> shorten(["neutrophil"] * 9)
+        'neutrophil, neutrophil, neutrophil, neutrophil and 5 more'
+    """
+    shown = list(names[:1])
+    for name in names[1:]:
+        if len(", ".join([*shown, name])) > _SHOWN:
+            return f"{', '.join(shown)} and {len(names) - len(shown)} more"
+        shown.append(name)
+    return ", ".join(shown)
 
 
 def _thin(samples: list[Sample], share: float, limit: int | None) -> list[Sample]:

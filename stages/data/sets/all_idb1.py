@@ -30,7 +30,10 @@ _NAME = re.compile(r"im([0-9]{1,6})_([01])", re.IGNORECASE)
 _HOW = (
     "write a CSV `image,fab` (and `slide` where known) with a line such as `Im001_1.jpg,L2` for every field"
 )
-_MISSING = "write it (`image,fab`, such as `Im001_1.jpg,L2`), or ask for normal and leukaemia alone: `--set multi_cell.data.labels=detection`"
+_MISSING = (
+    "write it (`image,fab`, such as `Im001_1.jpg,L2`), or ask for normal and leukaemia alone: "
+    "`--set multi_cell.data.labels=detection` (of a test `tests.0.labels`)"
+)
 
 
 def parse_name(stem: str) -> tuple[int, int] | None:
