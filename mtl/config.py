@@ -13,7 +13,7 @@ from mtl.errors import ConfigError
 from mtl.loading import load_settings, read_tree
 from segmentation.settings import Hardware, Seed, Settings
 from stages import STAGES
-from stages.settings import ImageNetSettings, StageSettings
+from stages.settings import ExternalSettings, ImageNetSettings, StageSettings
 
 __all__ = [
     "STAGE_FIELDS",
@@ -77,6 +77,9 @@ class Experiment(Settings):
     imagenet: ImageNetSettings = ImageNetSettings()
     single_cell: StageSettings
     multi_cell: StageSettings
+    tests: tuple[ExternalSettings, ...] = Field(
+        (), description="data sets that no stage has seen, to score the finished chains on"
+    )
     rendering: Rendering = Rendering()
     hardware: Hardware = Hardware()
     evaluation: Evaluating = Evaluating()

@@ -134,18 +134,30 @@ def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
+def _assign(tree: Any, key: str, value: Any) -> None:
     *parents, last = key.split(".")
     for depth, parent in enumerate(parents):
-        below = tree.setdefault(parent, {})
+        place = _place(tree, parent, key)
+        below = tree[place] if isinstance(tree, list) else tree.get(place)
         if below is None:
-            below = tree[parent] = {}
-        if not isinstance(below, dict):
+            below = tree[place] = {}
+        if not isinstance(below, (dict, list)):
             raise ConfigError(
                 f"Expected `{'.'.join(parents[: depth + 1])}` to hold keys, but it is {below!r}; do set that key itself"
             )
         tree = below
-    tree[last] = value
+    tree[_place(tree, last, key)] = value
+
+
+def _place(tree: Any, part: str, key: str) -> Any:
+    """Return what a part of a dotted key means in a tree: a key, or the number of an entry of a list."""
+    if not isinstance(tree, list):
+        return part
+    if not (part.isascii() and part.isdigit() and int(part) < len(tree)):
+        raise ConfigError(
+            f"Expected `{key}` to number one of {len(tree)} entries from 0, but got {part!r}; do change it"
+        )
+    return int(part)
 
 
 def _value(text: str) -> Any:
@@ -199,6 +211,8 @@ def _keys(model: type[Settings]) -> list[tuple[str, ...]]:
 def _expand(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _expand(below) for key, below in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_expand(below) for below in value]
     if isinstance(value, str) and "$" in value:
         expanded = os.path.expandvars(value)
         if "$" in expanded:

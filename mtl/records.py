@@ -20,10 +20,12 @@ __all__ = [
     "ChainScores",
     "Comparison",
     "DataRecord",
+    "ExternalRecord",
     "LearnedRecord",
     "OverColour",
     "Record",
     "RunRecord",
+    "SourceRecord",
     "StageRecord",
     "read_record",
     "read_stage",
@@ -72,13 +74,35 @@ class OverColour(Record):
     macro_f1: Reach
 
 
+class SourceRecord(Record):
+    """One data set of a stage, or of a test.
+
+    Attributes:
+        name: Its own in the stage.
+        dataset: Name in the catalogue.
+        root: Its folder.
+        rendered: Whether its images are rendered smears.
+        unit: What its groups are.
+        images: Of it that are used.
+        groups: That they are in.
+    """
+
+    name: str
+    dataset: str
+    root: Path
+    rendered: bool
+    unit: str
+    images: int
+    groups: int
+
+
 class DataRecord(Record):
     """What a stage learned from.
 
     Attributes:
-        dataset: Name in the catalogue.
-        root: Its folder.
-        rendered: Whether the images are rendered smears.
+        dataset: Names of the sources together.
+        sources: Data sets that it is made of.
+        rendered: Whether there are rendered smears among the images.
         fingerprint: Hash of names, labels, groups and file contents.
         counts: Images by part and class.
         groups: Patients, slides or fields by part.
@@ -88,7 +112,7 @@ class DataRecord(Record):
     """
 
     dataset: str
-    root: Path
+    sources: tuple[SourceRecord, ...]
     rendered: bool
     fingerprint: str
     counts: dict[str, dict[str, int]]
@@ -96,6 +120,34 @@ class DataRecord(Record):
     unit: str
     split: str
     notes: tuple[str, ...]
+
+
+class ExternalRecord(Record):
+    """What a finished stage reached on a data set that no stage has seen.
+
+    Attributes:
+        key: Hash of everything that decides the result.
+        source: The data set.
+        counts: Images by class of the stage.
+        notes: Plain sentences for the report.
+        predictions: File in the stage's folder with what was said of every image.
+        device: Where it predicted.
+        precision: In which it predicted.
+        evaluation: Scores.
+        baselines: The colour-only baselines, trained on the stage's training part, on the same images.
+        over_colour: The model's lead over the better baseline.
+    """
+
+    key: str
+    source: SourceRecord
+    counts: dict[str, int]
+    notes: tuple[str, ...]
+    predictions: str
+    device: str
+    precision: str
+    evaluation: Scored
+    baselines: dict[str, Scored]
+    over_colour: OverColour | None
 
 
 class StageRecord(Record):
@@ -136,6 +188,7 @@ class LearnedRecord(StageRecord):
         evaluation: Scores on the test part, if there is one.
         baselines: The colour-only baselines on the same images.
         over_colour: The model's lead over the better baseline.
+        tests: Scores on data sets that no stage has seen, the newest last; they may come after the stage is finished.
     """
 
     parent: str
@@ -150,6 +203,7 @@ class LearnedRecord(StageRecord):
     evaluation: Scored | None
     baselines: dict[str, Scored]
     over_colour: OverColour | None
+    tests: tuple[ExternalRecord, ...] = ()
 
 
 class Comparison(Record):

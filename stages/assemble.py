@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -13,22 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from segmentation.cache import cache_folder
-from stages.data.catalogue import DataSet, find_dataset, read_dataset
 from stages.data.damaged import leave_out_damaged
 from stages.data.images import content_key, load_rgb
 from stages.data.rare import settle_rare
 from stages.data.sample import Sample
-from stages.errors import DataError
+from stages.data.sources import SourceSet, class_names, label_note, read_sources
 from stages.preprocess import Preprocess
 from stages.settings import DataSettings, SplitSettings
 from stages.splits import methods as splits
 from stages.splits.chains import Learned, Place, split_chain, tie_stages
 from stages.splits.duplicates import copies_between, group_copies
 from stages.splits.origins import locate_crops, stated_origins, tie_crops
-from stages.splits.split import Part, Split, check_split, load_split, save_split
+from stages.splits.split import Part, Split, check_split, group_of, load_split, save_split
 from stages.task import Task
 
-__all__ = ["Assembled", "assemble", "make_task", "split_stages"]
+__all__ = ["Assembled", "Told", "assemble", "make_task", "split_stages"]
 
 LEAKS = "This split leaks: patients, slides and copies of images stand on both sides. Its scores measure the leak and nothing else."
 Told = Callable[[str, int, int], None]
@@ -40,22 +38,32 @@ class Assembled:
     """The data of one stage before it is split.
 
     Attributes:
-        dataset: Entry of the catalogue.
+        sources: Data sets that it is made of.
         samples: Labelled and grouped.
         classes: Names by index; the last is the positive one where there are two.
         fingerprint: Hash of names, labels, groups and file contents.
         unit: What the groups are, for the report.
-        notes: Plain sentences about grouping, for the report.
-        rendered: Whether the images are rendered and not of patients.
+        notes: Plain sentences about labels and grouping, for the report.
+        stated: Group of a sample as its source names it, by the sample's name.
     """
 
-    dataset: DataSet
+    sources: tuple[SourceSet, ...]
     samples: tuple[Sample, ...]
     classes: tuple[str, ...]
     fingerprint: str
     unit: str
     notes: tuple[str, ...]
-    rendered: bool
+    stated: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """Of its sources together."""
+        return "+".join(source.name for source in self.sources)
+
+    @property
+    def rendered(self) -> bool:
+        """Whether images are rendered and not of patients."""
+        return any(source.rendered for source in self.sources)
 
     def labels(self) -> npt.NDArray[np.int64]:
         """Return the class index of every sample, (N,)."""
@@ -64,39 +72,59 @@ class Assembled:
 
 
 def assemble(settings: DataSettings, near_duplicates: bool, tell: Told | None = None) -> Assembled:
-    """Read a data set as a stage wants it.
+    """Read the data of a stage.
 
     Args:
-        settings: Which data set, where, and which labels.
+        settings: Which data sets, where, and which labels.
         near_duplicates: Group near-duplicate images, so that no split parts them.
         tell: Told about progress.
 
     Raises:
         DataError: If the data cannot be read, has fewer than two classes, or an image is damaged.
     """
-    dataset = find_dataset(settings.dataset)
-    if settings.root is None:
-        raise DataError(
-            f"Expected `data.root` to name the folder of {settings.dataset}, but got none; do give it"
-        )
-    samples, notes = settle_rare(_relabel(read_dataset(settings.dataset, settings.root), settings), settings)
+    samples, sources = read_sources(settings)
+    samples, notes = settle_rare(samples, settings)
     fingerprint = content_key(samples)
-    if settings.on_bad_file == "leave-out":
-        told = _bind(tell, f"{dataset.name}: look for damaged images")
-        samples, damaged = leave_out_damaged(samples, fingerprint, told)
+    name = "+".join(source.name for source in sources)
+    tolerant = {
+        source.name
+        for one, source in zip(settings.each(), sources, strict=True)
+        if one.on_bad_file == "leave-out"
+    }
+    if tolerant:
+        told = _bind(tell, f"{name}: look for damaged images")
+        samples, damaged = leave_out_damaged(
+            samples, fingerprint, told, tolerant if len(sources) > 1 else None
+        )
         notes, fingerprint = notes + damaged, content_key(samples)
-    classes = _classes(samples, dataset, settings)
-    unit = dataset.split_unit
+    classes = class_names(samples, sources, settings.positive)
+    stated = {sample.name: sample.group for sample in samples if sample.group is not None}
+    notes += tuple(
+        note
+        for one, source in zip(settings.each(), sources, strict=True)
+        for note in label_note(one, source, classes)
+    )
+    units = {source.name: source.dataset.split_unit for source in sources}
+    unit = "; ".join(f"{name}: {own}" if len(units) > 1 else own for name, own in units.items())
     if settings.groups == "ignore":
         samples, unit = [replace(sample, group=None) for sample in samples], f"image ({unit} ignored)"
-        notes += (LEAKS,)
+        stated, notes = {}, (*notes, LEAKS)
     elif near_duplicates:
-        samples, report = group_copies(samples, fingerprint, _bind(tell, f"{dataset.name}: decode"))
-        notes += report.sentences()
-    rendered = (settings.root / "rendered.json").is_file() or (
-        settings.root.parent / "rendered.json"
-    ).is_file()
-    return Assembled(dataset, tuple(samples), classes, fingerprint, unit, notes, rendered)
+        samples, report = group_copies(samples, fingerprint, _bind(tell, f"{name}: decode"))
+        notes += (*report.sentences(), *_across(samples))
+    return Assembled(sources, tuple(samples), classes, fingerprint, unit, notes, stated)
+
+
+def _across(samples: Sequence[Sample]) -> tuple[str, ...]:
+    found: dict[str, set[str]] = {}
+    for sample in samples:
+        found.setdefault(group_of(sample), set()).add(sample.source)
+    count = sum(len(sources) > 1 for sources in found.values())
+    if not any(sample.source for sample in samples):
+        return ()
+    return (
+        f"{count or 'No'} groups hold images of several sources: the same pictures, or groups of one name.",
+    )
 
 
 def split_stages(
@@ -137,7 +165,8 @@ def split_stages(
 
     chosen = split_chain({number: stage.samples for number, stage in tied.items()}, max(tied), make, learned)
     for number, split in chosen.items():
-        check_split(split, tied[number].samples, whole_test=number == max(tied))
+        whole = number == max(tied) and settings[number].method != "leave-one-source-out"
+        check_split(split, tied[number].samples, whole_test=whole)
         save_split(split, folder / _file(number, tied[number]))
     return tied, chosen
 
@@ -170,6 +199,15 @@ def make_split(
             samples,
             test_parts=settings.test_parts,
             validation_parts=settings.validation_parts,
+            unit=unit,
+            forced=forced,
+        )
+    if settings.method == "leave-one-source-out":
+        return splits.leave_one_source_out(
+            samples,
+            source=settings.source or settings.fold,
+            validation=settings.validation,
+            seed=seed,
             unit=unit,
             forced=forced,
         )
@@ -207,7 +245,7 @@ def make_task(stage: Assembled, split: Split, preprocess: Preprocess, tell: Told
     Raises:
         DataError: If images cannot be read or segmented, or the store cannot be written.
     """
-    name, settings = stage.dataset.name, preprocess.settings
+    name, settings = stage.name, preprocess.settings
     parts = split.part_of()
     where = np.array([parts.get(sample.name, "") for sample in stage.samples])
     rows = {part: np.flatnonzero(where == part) for part in ("train", "validation", "test")}
@@ -220,71 +258,42 @@ def make_task(stage: Assembled, split: Split, preprocess: Preprocess, tell: Told
 
 
 def _file(number: int, stage: Assembled) -> str:
-    return f"{number}-{stage.dataset.name}.json"
+    return f"{number}-{stage.name}.json"
 
 
 def _bind(tell: Told | None, what: str) -> Callable[[int, int], None] | None:
     return (lambda done, total: tell(what, done, total)) if tell else None
 
 
-def _relabel(samples: Sequence[Sample], settings: DataSettings) -> list[Sample]:
-    present = sorted({sample.label for sample in samples})
-    for option, labels in (
-        ("drop", settings.drop),
-        ("positive", (settings.positive,) if settings.positive else ()),
-    ):
-        unknown = [label for label in labels if label not in present]
-        if unknown:
-            raise DataError(
-                f"Expected `data.{option}` to be a label of {settings.dataset}, but got {unknown[0]!r}; do choose from {', '.join(present)}"
-            )
-    kept = [sample for sample in samples if sample.label not in settings.drop]
-    if settings.positive:
-        kept = [
-            sample if sample.label == settings.positive else replace(sample, label="other") for sample in kept
-        ]
-    return _thin(kept, settings.limit) if settings.limit else kept
-
-
-def _thin(samples: Sequence[Sample], limit: int) -> list[Sample]:
-    kept: set[int] = set()
-    for label in {sample.label for sample in samples}:
-        rows = [row for row, sample in enumerate(samples) if sample.label == label]
-        kept.update(
-            rows[position]
-            for position in np.linspace(0, len(rows) - 1, min(limit, len(rows))).round().astype(int)
-        )
-    return [sample for row, sample in enumerate(samples) if row in kept]
-
-
-def _classes(samples: Sequence[Sample], dataset: DataSet, settings: DataSettings) -> tuple[str, ...]:
-    counts = Counter(sample.label for sample in samples)
-    if len(counts) < 2:
-        found = f"only {next(iter(counts))!r}" if counts else "no image"
-        raise DataError(
-            f"Expected {settings.root} to hold two or more classes to learn from, but got {found}; do add the others"
-        )
-    if settings.positive:
-        return ("other", settings.positive)
-    known = [name for name in dataset.classes if name in counts]
-    return (*known, *sorted(counts.keys() - set(known)))
-
-
 def _tie(stages: Mapping[int, Assembled], tell: Told | None) -> dict[int, Assembled]:
-    tied = dict(stages)
-    crops = next((number for number, stage in stages.items() if stage.dataset.name == "all-idb2"), None)
-    fields = next((number for number, stage in stages.items() if stage.dataset.name == "all-idb1"), None)
-    if crops is None or fields is None:
-        return tied
-    origins, how = _origins(stages[crops], stages[fields], tell)
-    regrouped = tie_crops(stages[crops].samples, stages[fields].samples, origins)
+    places = {
+        dataset: [
+            (number, row)
+            for number, stage in stages.items()
+            for row, sample in enumerate(stage.samples)
+            if sample.dataset == dataset
+        ]
+        for dataset in ("all-idb2", "all-idb1")
+    }
+    crops, fields = ([stages[number].samples[row] for number, row in own] for own in places.values())
+    if not crops or not fields:
+        return dict(stages)
+    origins, how = _origins(crops, fields, tell)
     note = (
-        f"{len(origins)} of {len(stages[crops].samples)} crops are tied to the field that they were cut from ({how}); "
+        f"{len(origins)} of {len(crops)} crops are tied to the field that they were cut from ({how}); "
         "a crop and its field are never on two sides."
     )
-    for number, samples in zip((crops, fields), regrouped, strict=True):
-        tied[number] = replace(stages[number], samples=tuple(samples), notes=(*stages[number].notes, note))
-    return tied
+    changed = {number: list(stage.samples) for number, stage in stages.items()}
+    for own, samples in zip(places.values(), tie_crops(crops, fields, origins), strict=True):
+        for (number, row), sample in zip(own, samples, strict=True):
+            changed[number][row] = sample
+    told = {number for own in places.values() for number, _ in own}
+    return {
+        number: replace(stage, samples=tuple(changed[number]), notes=(*stage.notes, note))
+        if number in told
+        else stage
+        for number, stage in stages.items()
+    }
 
 
 def _copies_between(stages: Mapping[int, Assembled]) -> list[tuple[Place, Place]]:
@@ -299,12 +308,14 @@ def _copies_between(stages: Mapping[int, Assembled]) -> list[tuple[Place, Place]
     return pairs
 
 
-def _origins(crops: Assembled, fields: Assembled, tell: Told | None) -> tuple[dict[str, str], str]:
-    stated = stated_origins(crops.samples[0].path.parent.parent)
+def _origins(
+    crops: Sequence[Sample], fields: Sequence[Sample], tell: Told | None
+) -> tuple[dict[str, str], str]:
+    stated = stated_origins(crops[0].path.parent.parent)
     if stated is not None:
-        by_file = {sample.path.name: sample.name for sample in fields.samples}
-        pairs = {sample.name: by_file.get(stated.get(sample.path.name, "")) for sample in crops.samples}
+        by_file = {sample.path.name: sample.name for sample in fields}
+        pairs = {sample.name: by_file.get(stated.get(sample.path.name, "")) for sample in crops}
         return {crop: field for crop, field in pairs.items() if field}, "stated by crops.csv"
     told = _bind(tell, "tie crops to their fields")
-    origins = locate_crops(crops.samples, fields.samples, load_rgb, cache_folder() / "origins", told)
+    origins = locate_crops(crops, fields, load_rgb, cache_folder() / "origins", told)
     return {crop: origin.field for crop, origin in origins.items()}, "found by template matching"

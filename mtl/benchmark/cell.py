@@ -83,7 +83,7 @@ def _detection(predictions: Predictions) -> float | None:
     """Return the accuracy of telling the healthy class from all others (paper A, Table II); None without one."""
     classes = predictions.classes
     healthy = next((name for name in classes if name.casefold() in ("normal", "benign", "healthy")), None)
-    if healthy is None or len(classes) < 3:
+    if healthy is None:
         return None
     pairs = list(zip(predictions.labels, predictions.predicted, strict=True))
     return sum((label == healthy) == (said == healthy) for label, said in pairs) / len(pairs)

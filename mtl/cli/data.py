@@ -52,6 +52,9 @@ def list_datasets(
 def check(
     name: Name,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Its folder, or its file.")],
+    labels: Annotated[
+        str | None, typer.Option(help="all-idb1: detection (the default) or fab, which needs `fab.csv`.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Read every file of a data set and report all that is wrong with it at once.
@@ -61,7 +64,7 @@ def check(
     from stages.data.check import check_dataset
 
     with _progress(f"check {name}") as tell:
-        report = check_dataset(name, folder, tell)
+        report = check_dataset(name, folder, tell, labels)
     if as_json:
         _print_json(report.as_dict())
     else:

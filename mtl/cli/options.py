@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -60,7 +60,9 @@ Devices = Annotated[str | None, typer.Option(help="Number of devices, or auto.")
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of every learning stage.")]
 ImageSize = Annotated[int | None, typer.Option(help="Side in px that images are resized to.")]
-MultiCell = Annotated[str | None, typer.Option(help="Data of stage 3 as NAME:FOLDER.")]
+MultiCell = Annotated[
+    list[str] | None, typer.Option(help="Data of stage 3 as NAME:FOLDER; several times for several sources.")
+]
 Name = Annotated[str | None, typer.Option(help="Name of the run folder.")]
 Precision = Annotated[str | None, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.", envvar="MTL_RUNS")]
@@ -72,7 +74,12 @@ Sets = Annotated[
 SetsOnly = Annotated[
     list[str] | None, typer.Option("--set", help="Any setting as KEY=VALUE; the value is YAML.")
 ]
-SingleCell = Annotated[str | None, typer.Option(help="Data of stage 2 as NAME:FOLDER, see `mtl data list`.")]
+SingleCell = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Data of stage 2 as NAME:FOLDER, see `mtl data list`; several times for several sources."
+    ),
+]
 Strategy = Annotated[str | None, typer.Option(help="Lightning strategy, such as ddp.")]
 Weights = Annotated[str | None, typer.Option(help="auto, none, or a weight file.")]
 
@@ -116,7 +123,7 @@ def flag_of(schema: type[Settings], field: str, *names: str, metavar: str | None
 
 def given_of(**flags: Any) -> dict[str, Any]:
     """Return the flags that were given: those that are not None."""
-    return {flag: value for flag, value in flags.items() if value is not None}
+    return {flag: value for flag, value in flags.items() if value is not None and value != []}
 
 
 def overrides(**flags: Any) -> dict[str, Any]:
@@ -134,7 +141,9 @@ def overrides(**flags: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for flag, value in given_of(**flags).items():
         if flag in _STAGES:
-            found |= _data_flag(flag, value)
+            found[f"{flag}.data"] = _data_flag(flag, value)
+        elif flag == "tests":
+            found[flag] = _sources("--test", value)
         elif flag in _STAGE_KEYS:
             found |= {f"{stage}.{_STAGE_KEYS[flag]}": value for stage in _STAGES}
         elif flag in ("accelerator", "devices", "strategy", "precision"):
@@ -163,8 +172,13 @@ def show(result: Result, as_json: bool) -> None:
     typer.echo(json.dumps(result.to_json(), indent=1) if as_json else result.to_text())
 
 
-def _data_flag(stage: str, text: str) -> dict[str, Any]:
+def _data_flag(stage: str, texts: Sequence[str]) -> dict[str, Any]:
+    sources = _sources(f"--{stage.replace('_', '-')}", texts)
+    return {"sources": sources} if len(sources) > 1 else sources[0]
+
+
+def _sources(flag: str, texts: Sequence[str]) -> list[dict[str, Any]]:
     from stages.data.catalogue import parse_source
 
-    source = parse_source(text, f"--{stage.replace('_', '-')}")
-    return {f"{stage}.data": {"dataset": source.dataset, "root": str(source.folder)}}
+    found = [parse_source(text, flag) for text in texts]
+    return [{"dataset": source.dataset, "root": str(source.folder)} for source in found]

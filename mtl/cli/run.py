@@ -56,6 +56,13 @@ def run(
         float | None, typer.Option("--learning-rate", "--lr", help="Peak learning rate.")
     ] = None,
     image_size: ImageSize = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Score the chains on NAME:FOLDER, too, which no stage has seen; several times for several. "
+            "A finished run is not trained again."
+        ),
+    ] = None,
     segment: Annotated[
         str | None,
         typer.Option(
@@ -81,7 +88,7 @@ def run(
         stages=stages, against=against, backbone=backbone, weights=weights, name=name, seed=seed,
         accelerator=accelerator, devices=devices, strategy=strategy, precision=precision, epochs=epochs,
         batch_size=batch_size, learning_rate=learning_rate, image_size=image_size, segment=segment,
-        single_cell=single_cell, multi_cell=multi_cell,
+        single_cell=single_cell, multi_cell=multi_cell, tests=test,
     )  # fmt: skip
     base = config or (config_to_continue(start) if start else "default")
     experiment = load_config(base, given, sets or ())

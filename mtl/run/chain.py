@@ -7,6 +7,7 @@ from mtl.errors import ConfigError
 from mtl.loading import dump_settings
 from mtl.progress import Steps
 from mtl.records import Comparison, LearnedRecord, RunRecord, write_record
+from mtl.run.external import ExternalTests
 from mtl.run.stage import StageMaker, imagenet_stage
 from mtl.runs import RunFolder, StageFolder, environment, follows
 from segmentation.files import write_text
@@ -51,9 +52,12 @@ def run_experiment(
             raise ConfigError(
                 f"Expected `--stages {','.join(map(str, chain))}` to begin with 1, or `--from` to name a finished run; do add one"
             )
-    write_text(run.path / "config.yaml", dump_settings(experiment))
     first = start or imagenet_stage(experiment, run, reporter, experiment.weights)
     data, splits = prepare(experiment, run, reporter, first.learned())
+    tests = ExternalTests.plan(experiment, data, splits, first.learned(), reporter)
+    write_text(
+        run.path / "config.yaml", dump_settings(experiment)
+    )  # a test that is refused leaves the old one
     maker = StageMaker(experiment, run, reporter)
     done: dict[str, list[StageFolder]] = {}
     for chain in experiment.chains():
@@ -66,6 +70,8 @@ def run_experiment(
         done[",".join(map(str, chain))] = folders
     if follows():
         return done
+    for folder in {folder.path: folder for folders in done.values() for folder in folders}.values():
+        tests.score(folder, reporter)
     record = RunRecord(
         name=experiment.name,
         command=command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from mtl.config import Experiment
 from mtl.errors import ConfigError, RunError
 from mtl.progress import Reporter
-from mtl.records import LearnedRecord, StageRecord
+from mtl.records import ExternalRecord, LearnedRecord, OverColour, StageRecord
 from mtl.run.chain import run_experiment
 from mtl.run.empty import empty_comparison
 from mtl.run.rendered import with_rendered_data
@@ -47,8 +48,9 @@ class Result:
         lines = self._empty()
         for chain, records in self.stages.items():
             for record in records:
-                if isinstance(record, LearnedRecord) and record.evaluation:
-                    lines.append(_score_line(chain, record, record.evaluation))
+                if isinstance(record, LearnedRecord):
+                    lines += [_score_line(chain, record, record.evaluation)] if record.evaluation else []
+                    lines += [_external_line(chain, record, test) for test in record.tests]
         return "\n".join([*lines, f"Wrote {self.run}", f"Report {self.report}"])
 
     def _empty(self) -> list[str]:
@@ -124,19 +126,38 @@ def write_report(folder: RunFolder) -> Path:
 
 
 def _score_line(chain: str, record: LearnedRecord, evaluation: Evaluation) -> str:
+    data = record.data
+    where = f"chain {chain}, stage {record.number}, {data.dataset}{_kind(data.rendered)}"
+    return _scores(where, evaluation, data.groups["test"], record.baselines, record.over_colour)
+
+
+def _external_line(chain: str, record: LearnedRecord, test: ExternalRecord) -> str:
+    source = test.source
+    where = f"chain {chain}, stage {record.number}, external test {source.name}{_kind(source.rendered)}"
+    return _scores(where, test.evaluation, source.groups, test.baselines, test.over_colour)
+
+
+def _kind(rendered: bool) -> str:
+    return " (rendered smears, not patient data)" if rendered else ""
+
+
+def _scores(
+    where: str,
+    evaluation: Evaluation,
+    groups: int,
+    baselines: Mapping[str, Evaluation],
+    told: OverColour | None,
+) -> str:
     def score(scores: Evaluation, name: str) -> str:
         interval = scores.headline[name]
         return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
-    data = record.data
-    rendered = " (rendered smears, not patient data)" if data.rendered else ""
     text = (
-        f"chain {chain}, stage {record.number}, {data.dataset}{rendered}: accuracy {score(evaluation, 'accuracy')}, "
-        f"macro-F1 {score(evaluation, 'macro_f1')} on {evaluation.n} images of {data.groups['test']} groups"
+        f"{where}: accuracy {score(evaluation, 'accuracy')}, "
+        f"macro-F1 {score(evaluation, 'macro_f1')} on {evaluation.n} images of {groups} groups"
     )
-    told = record.over_colour
     if told:
-        base = record.baselines[told.baseline]
+        base = baselines[told.baseline]
         text += f"; colour alone ({told.baseline}): macro-F1 {score(base, 'macro_f1')}"
         if told.macro_f1.value <= 0:
             text += ". The model does not beat colour alone"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mtl.records import DataRecord
+from mtl.records import SourceRecord
 from mtl.report.figures import INK, PALETTE, new_figure, svg
 from mtl.run.content import StageContent
 from stages.metrics import Evaluation
@@ -113,12 +114,12 @@ def confusion(evaluation: Evaluation) -> str:
     return svg(figure)
 
 
-def picture(name: str, data: DataRecord) -> str | None:
+def picture(name: str, sources: Sequence[SourceRecord]) -> str | None:
     """Return a thumbnail of an image as base64 JPEG, or None where it is no longer there.
 
     Args:
         name: Of the sample.
-        data: Where its data set lies.
+        sources: Where its data set lies; of several, the one that the name begins with.
     """
     from PIL import Image
 
@@ -126,6 +127,10 @@ def picture(name: str, data: DataRecord) -> str | None:
     from stages.data.images import load_rgb
     from stages.errors import StagesError
 
+    if len(sources) > 1:
+        begin, _, name = name.partition("/")
+        sources = [source for source in sources if source.name == begin]
+    data = sources[0]
     plain = data.root / name.partition("#")[0]
     try:
         if plain.suffix.lower() == ".npz" or "#" in name or not plain.is_file():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from mtl.records import OverColour, SourceRecord
 from mtl.report.page import render_page
 from mtl.run.content import RunContent, StageContent
 from mtl.run.empty import empty_comparison
-from stages.metrics import Interval
+from stages.metrics import Evaluation, Interval
 from stages.settings import PreprocessSettings
 
 __all__ = ["headline", "render_html"]
@@ -41,12 +42,23 @@ def render_html(content: RunContent) -> str:
             "roc": Markup(figures.roc(stage)) if stage.evaluation else None,  # noqa: S704
             "confusion": Markup(figures.confusion(stage.evaluation)) if stage.evaluation else None,  # noqa: S704
             "mistakes": [
-                (one, figures.picture(one.name, stage.record.data)) for one in stage.mistakes[:_MISTAKES]
+                (one, figures.picture(one.name, stage.record.data.sources))
+                for one in stage.mistakes[:_MISTAKES]
             ],
             "policy": _policy(stage),
-            "against_colour": _against_colour(stage),
-            "caution": _caution(stage),
-            "dataset": _dataset(stage),
+            "against_colour": _against_colour(stage.record.over_colour),
+            "caution": _caution(stage.evaluation),
+            "sources": [_source(source) for source in stage.record.data.sources],
+            "tests": [
+                {
+                    "record": test,
+                    "source": _source(test.source),
+                    "confusion": Markup(figures.confusion(test.evaluation)),  # noqa: S704 - our own SVG
+                    "against_colour": _against_colour(test.over_colour),
+                    "caution": _caution(test.evaluation),
+                }
+                for test in stage.record.tests
+            ],
         }
         views.append(shown)
     return render_page(
@@ -76,12 +88,17 @@ def headline(content: RunContent) -> str:
         f"On {evaluation.n} held-out images{groups} ({kind}) the chain {chain} reaches macro F1 "
         f"{_interval(evaluation.headline['macro_f1'])} and accuracy {_interval(evaluation.headline['accuracy'])}."
     )
-    told = _against_colour(stage)
-    return f"{text} {told}" if told else text
+    told = _against_colour(stage.record.over_colour)
+    text = f"{text} {told}" if told else text
+    for test in stage.record.tests:
+        text += (
+            f" On {test.evaluation.n} images from elsewhere ({test.source.name}) it reaches macro F1 "
+            f"{_interval(test.evaluation.headline['macro_f1'])}."
+        )
+    return text
 
 
-def _against_colour(stage: StageContent) -> str | None:
-    told = stage.record.over_colour
+def _against_colour(told: OverColour | None) -> str | None:
     if told is None:
         return None
     baseline, lead = told.baseline, told.macro_f1
@@ -112,8 +129,8 @@ def _empty(content: RunContent) -> str | None:
     return empty_comparison(told.first, told.second) if told and told.same_start else None
 
 
-def _caution(stage: StageContent) -> str | None:
-    found = stage.evaluation.groups if stage.evaluation else _ENOUGH
+def _caution(evaluation: Evaluation | None) -> str | None:
+    found = evaluation.groups if evaluation else _ENOUGH
     if found >= _ENOUGH:
         return None
     return (
@@ -170,16 +187,16 @@ def _prepared(settings: PreprocessSettings) -> str:
     return "".join(f"; {part}" for part in said)
 
 
-def _dataset(stage: StageContent) -> dict[str, Any]:
+def _source(source: SourceRecord) -> dict[str, Any]:
     from stages.data.catalogue import find_dataset
 
-    dataset = find_dataset(stage.record.data.dataset)
+    dataset = find_dataset(source.dataset)
     return {
+        "record": source,
         "title": dataset.title,
-        "licence": "rendered by mtl" if stage.rendered else dataset.licence,
-        "citation": "" if stage.rendered else dataset.citation,
+        "licence": "rendered by mtl" if source.rendered else dataset.licence,
+        "citation": "" if source.rendered else dataset.citation,
         "group_rule": dataset.group_rule,
-        "folder": stage.record.data.root.name,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TypeVar
 
 from mtl.config import STAGE_FIELDS, Experiment
@@ -25,18 +26,24 @@ def with_rendered_data(experiment: E, reporter: Steps) -> E:
     numbers = {number for chain in experiment.chains() for number in chain if experiment.learns(number)}
     update = {}
     for number in sorted(numbers & set(STAGE_FIELDS)):
-        settings = experiment.stage(number)
-        if settings.data.root is None:
-            if settings.data.dataset not in _TREES:
-                flag = f"--{STAGE_FIELDS[number].replace('_', '-')}"
-                raise ConfigError(
-                    f"Expected `{STAGE_FIELDS[number]}.data.root` to name the folder of {settings.data.dataset}, but got none; "
-                    f"do give {flag} {settings.data.dataset}:FOLDER (`mtl data get {settings.data.dataset}` says how to obtain it)"
-                )
-            root = getattr(_render(experiment, reporter), _TREES[settings.data.dataset])
-            data = settings.data.model_copy(update={"root": root})
-            update[STAGE_FIELDS[number]] = settings.model_copy(update={"data": data})
+        name, settings = STAGE_FIELDS[number], experiment.stage(number)
+        roots = [
+            source.root or _rendered_root(experiment, name, source.dataset, reporter)
+            for source in settings.data.each()
+        ]
+        update[name] = settings.model_copy(update={"data": settings.data.with_roots(roots)})
     return experiment.model_copy(update=update)
+
+
+def _rendered_root(experiment: Experiment, stage: str, dataset: str, reporter: Steps) -> Path:
+    if dataset not in _TREES:
+        flag = f"--{stage.replace('_', '-')}"
+        raise ConfigError(
+            f"Expected `{stage}.data.root` to name the folder of {dataset}, but got none; "
+            f"do give {flag} {dataset}:FOLDER (`mtl data get {dataset}` says how to obtain it)"
+        )
+    root: Path = getattr(_render(experiment, reporter), _TREES[dataset])
+    return root
 
 
 def _render(experiment: Experiment, reporter: Steps) -> object:

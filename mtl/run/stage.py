@@ -7,38 +7,32 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from mtl.config import Experiment
 from mtl.errors import RunError
 from mtl.progress import Steps
-from mtl.records import DataRecord, LearnedRecord, OverColour, StageRecord, write_record
+from mtl.records import DataRecord, LearnedRecord, StageRecord, write_record
+from mtl.run.scoring import Scorer, group_name, source_record, write_predictions
 from mtl.runs import RunFolder, StageFolder, follows, stage_key
 from segmentation.cache import cache_folder
 from segmentation.files import write_json, write_table
 from stages import STAGES
 from stages.assemble import Assembled, make_task
-from stages.data.sample import Sample
 from stages.learners.classical.colour import colour_baselines
-from stages.learners.model import Fitting, Model
+from stages.learners.model import Fitting, Floats, Model
 from stages.learners.network.backbones import imagenet_backbone
 from stages.learners.network.fingerprint import backbone_fingerprint
 from stages.learners.network.model import NetworkLearner, NetworkModel
 from stages.learners.network.training import Watch
-from stages.metrics import Evaluation, evaluate, paired_difference
+from stages.metrics import Evaluation
 from stages.preprocess import Preprocess
 from stages.settings import StageSettings
 from stages.splits.split import Split
 from stages.task import Task
 
 __all__ = ["StageMaker", "imagenet_stage"]
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 
 def imagenet_stage(experiment: Experiment, run: RunFolder, reporter: Steps, weights: str) -> StageFolder:
@@ -188,7 +182,12 @@ class StageMaker:
         return stage_key(
             number,
             settings.model_dump(
-                mode="json", exclude={"data": {"root"}, "split": {"folder"}, "preprocess": True}
+                mode="json",
+                exclude={
+                    "data": {"root": True, "sources": {"__all__": {"root"}}},
+                    "split": {"folder"},
+                    "preprocess": True,
+                },
             ),
             data.fingerprint,
             split.to_json(),
@@ -225,81 +224,52 @@ class _Scoring:
         device, precision = "", ""
         if len(tested):
             votes = model.prepared_probabilities(self.task.images[tested])
-            evaluation = self._evaluate(votes)
-            self._write_predictions(votes)
+            samples = [self.data.samples[row] for row in tested]
+            scorer = Scorer(self.experiment, samples, self.data.classes)
+            evaluation = scorer.evaluate(votes)
+            write_predictions(self.folder.path / "predictions.csv", samples, self.data.classes, votes)
             if self.experiment.evaluation.baselines:
-                baselines, over_colour = self._against_colour(votes)
+                baselines, over_colour = scorer.against_colour(votes, self._colour())
         if isinstance(model, NetworkModel) and len(tested):
             device, precision = model.inference.device, model.inference.precision
         return LearnedRecord(
             number=number, name=STAGES[number].name, key=key, parent=origin.key, start=origin.backbone, lineage=(*origin.lineage, number),
             weights=origin.weights, seconds=fitting.seconds, backbone=backbone_fingerprint(self.folder.weights), classes=self.data.classes, settings=self.experiment.stage(number),
-            data=self._data(self.experiment.stage(number)), best_epoch=fitting.best_epoch, parameters=fitting.parameters, device=device, precision=precision,
+            data=self._data(), best_epoch=fitting.best_epoch, parameters=fitting.parameters, device=device, precision=precision,
             evaluation=evaluation, baselines=baselines, over_colour=over_colour,
         )  # fmt: skip
 
-    def _data(self, settings: StageSettings) -> DataRecord:
+    def _data(self) -> DataRecord:
         parts = self.split.part_of()
         members = {
             part: [sample for sample in self.data.samples if parts.get(sample.name) == part]
             for part in self.task.rows
         }
+        sources = self.data.sources
         return DataRecord(
-            dataset=self.data.dataset.name,
-            root=settings.data.root or Path(),
+            dataset=self.data.name,
+            sources=tuple(
+                source_record(
+                    source,
+                    [one for one in self.data.samples if len(sources) == 1 or one.source == source.name],
+                )
+                for source in sources
+            ),
             rendered=self.data.rendered,
             fingerprint=self.data.fingerprint,
             counts={part: Counter(sample.label for sample in own) for part, own in members.items()},
-            groups={part: len({_group(sample) for sample in own}) for part, own in members.items()},
+            groups={part: len({group_name(sample) for sample in own}) for part, own in members.items()},
             unit=self.data.unit,
             split=self.split.method,
             notes=(*self.data.notes, *self.split.notes),
         )
 
-    @property
-    def _groups(self) -> list[str]:
-        return [_group(self.data.samples[row]) for row in self.task.rows["test"]]
-
-    @property
-    def _drawing(self) -> dict[str, int]:
-        return {"resamples": self.experiment.evaluation.resamples, "seed": self.experiment.seed}
-
-    def _evaluate(self, votes: Floats) -> Evaluation:
-        labels = self.task.labels[self.task.rows["test"]]
-        return evaluate(labels, votes, self._groups, self.task.classes, **self._drawing)
-
-    def _against_colour(self, votes: Floats) -> tuple[dict[str, Evaluation], OverColour]:
-        """Score colour alone, and the model's lead over the better baseline on the same images."""
-        task, train, test = self.task, self.task.rows["train"], self.task.rows["test"]
-        colour = colour_baselines(
-            task.images[train],
-            task.labels[train],
-            task.images[test],
-            len(task.classes),
-            seed=self.experiment.seed,
+    def _colour(self) -> dict[str, Floats]:
+        train, test = self.task.rows["train"], self.task.rows["test"]
+        images, labels = self.task.images, self.task.labels[train]
+        return colour_baselines(
+            images[train], labels, images[test], len(self.task.classes), seed=self.experiment.seed
         )
-        scores = {name: self._evaluate(vote) for name, vote in colour.items()}
-        best = max(scores, key=lambda name: scores[name].headline["macro_f1"].value)
-        lead = paired_difference(
-            task.labels[test], votes, colour[best], self._groups, "macro_f1", **self._drawing
-        )
-        return scores, OverColour(baseline=best, macro_f1=lead)
-
-    def _write_predictions(self, votes: Floats) -> None:
-        classes = self.data.classes
-        table: list[list[Any]] = []
-        for row, scores in zip(self.task.rows["test"], votes, strict=True):
-            sample = self.data.samples[row]
-            said = classes[int(scores.argmax())]
-            table.append(
-                [sample.name, sample.label, sample.group or "", said, *(f"{score:.9g}" for score in scores)]
-            )
-        header = ["name", "label", "group", "predicted", *(f"p_{name}" for name in classes)]
-        write_table(self.folder.path / "predictions.csv", header, table)
-
-
-def _group(sample: Sample) -> str:
-    return sample.group or sample.name
 
 
 def _feature_bank(

@@ -69,7 +69,7 @@ def inner_splits(experiment: Experiment, run: RunFolder, folds: int, steps: Step
 
     def make(number: int, forced: Mapping[str, Part] | None, fold: int) -> Split:
         settings = experiment.stage(number).split
-        if settings.method in ("official", "files", "kfold"):
+        if settings.method in ("official", "files", "kfold", "leave-one-source-out"):
             settings = settings.model_copy(update={"method": "grouped"})
         if number == target:
             share = 1 / folds if folds > 1 else 0.25

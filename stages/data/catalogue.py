@@ -85,10 +85,10 @@ def find_dataset(name: str) -> DataSet:
     )
 
 
-def read_dataset(name: str, root: Path) -> list[Sample]:
-    """Return the samples of data set `name` under `root`, sorted by name.
+def read_dataset(name: str, root: Path, labels: str | None = None) -> list[Sample]:
+    """Return the samples of data set `name` under `root`, sorted by name; see `DataSet.scan`.
 
     Raises:
         DataError: If the name is unknown, the folder missing, nothing is found, or anything is wrong with the tree.
     """
-    return find_dataset(name).read(root)
+    return find_dataset(name).read(root, labels)

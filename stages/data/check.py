@@ -70,13 +70,16 @@ class CheckReport:
         return plain | {"root": show(self.root), "sizes": asdict(self.sizes) if self.sizes else None}
 
 
-def check_dataset(name: str, root: Path, progress: Callable[[int, int], None] | None = None) -> CheckReport:
+def check_dataset(
+    name: str, root: Path, progress: Callable[[int, int], None] | None = None, labels: str | None = None
+) -> CheckReport:
     """Read the tree, decode every image and mask, and report.
 
     Args:
         name: Name in the catalogue.
         root: Its folder (or file).
         progress: Called with (files done, files in all).
+        labels: Which kind, where the data set has several; the first if None.
 
     Returns:
         The report.
@@ -86,7 +89,7 @@ def check_dataset(name: str, root: Path, progress: Callable[[int, int], None] | 
     """
     dataset = find_dataset(name)
     try:
-        scan = dataset.scan(root)
+        scan = dataset.scan(root, labels)
     except BadFileError as error:
         if error.problem.path == show(root):
             raise

@@ -54,7 +54,8 @@ class DataSet:
         split_unit: What a split may keep apart: `"patient"`, `"image (no patient ids)"`, ...
         obtain: How to get it by hand, one or two sentences.
         layout: The tree that the reader expects.
-        reader: Finds samples and problems under a root.
+        reader: Finds samples and problems under a root; told which labels, where there are several kinds.
+        labels: Kinds of labels to choose from, the one that needs no further file first; empty where there is one kind.
         downloads: Files that may be fetched; empty where the terms or a missing checksum forbid it.
     """
 
@@ -70,23 +71,32 @@ class DataSet:
     split_unit: str
     obtain: str
     layout: str
-    reader: Callable[[Path], Scan] = field(repr=False)
+    reader: Callable[..., Scan] = field(repr=False)
     expected: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     downloads: tuple[Download, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def downloadable(self) -> tuple[Download, ...] | None:
         """The files that `mtl data get` fetches, or None."""
         return self.downloads or None
 
-    def scan(self, root: Path) -> Scan:
+    def scan(self, root: Path, labels: str | None = None) -> Scan:
         """Return the samples under `root` and what is wrong with them, for `mtl data check`.
 
+        Args:
+            root: Its folder or file.
+            labels: Which kind; the first if None.
+
         Raises:
-            DataError: If the tree is not there or not of the layout, so that nothing can be said about its files.
+            DataError: If the tree is not there or not of the layout, so that nothing can be said about its files; if there are
+                no such labels.
         """
+        if labels is not None and labels not in self.labels:
+            known = f"one of {', '.join(self.labels)}" if self.labels else f"left out for {self.name}"
+            raise DataError(f"Expected `labels` to be {known}, but got {labels!r}; do change it")
         try:
-            return self.reader(root)
+            return self.reader(root, labels or self.labels[0]) if self.labels else self.reader(root)
         except OSError as error:
             path = show(error.filename) if isinstance(error.filename, str) else show(root)
             got = show(error.strerror or "an error")
@@ -94,13 +104,13 @@ class DataSet:
                 Problem(path, "a path that can be read", got, "check its permissions")
             ) from error
 
-    def read(self, root: Path) -> list[Sample]:
-        """Return the samples under `root`, sorted by name.
+    def read(self, root: Path, labels: str | None = None) -> list[Sample]:
+        """Return the samples under `root`, sorted by name; see `scan`.
 
         Raises:
             DataError: If anything is wrong or nothing is found: the first problem, and how many more there are.
         """
-        return samples_of(self.scan(root), self.name, root)
+        return samples_of(self.scan(root, labels), self.name, root)
 
 
 def samples_of(scan: Scan, name: str, root: Path) -> list[Sample]:

@@ -45,6 +45,7 @@ class Sample:
         frame: Index into a file of many images (`.npz`), else None.
         crop: Region of the file as (x0, y0, x1, y1) px, exclusive at the far side, else None.
         part: The part that the source itself assigns (`"train"`, `"validation"`, `"test"`, `"fold_0"`), else None.
+        source: Which of the several sources of a stage it comes from, and what `name` begins with; empty where there is one.
     """
 
     path: Path
@@ -58,3 +59,9 @@ class Sample:
     frame: int | None = None
     crop: tuple[int, int, int, int] | None = None
     part: str | None = None
+    source: str = ""
+
+    @property
+    def key(self) -> str:
+        """The same for one image in every stage, whether its data set stands there alone or beside others."""
+        return self.name if self.source else f"{self.dataset}/{self.name}"

@@ -21,7 +21,7 @@ class Learned:
     """What a network has trained or validated on, in all its stages.
 
     Attributes:
-        parts: `"train"` or `"validation"` by `image DATASET/NAME` and by `group NAME`.
+        parts: `"train"` or `"validation"` by `image KEY` (of the sample) and by `group NAME`.
     """
 
     parts: Mapping[str, Part] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Learned:
 
 
 def _keys(sample: Sample) -> tuple[str, str]:
-    return f"image {sample.dataset}/{sample.name}", f"group {group_of(sample)}"
+    return f"image {sample.key}", f"group {group_of(sample)}"
 
 
 def split_chain(
@@ -109,7 +109,7 @@ def tie_stages(
     first: dict[object, int] = {}
     pairs: list[tuple[int, int]] = []
     for row, sample in enumerate(everything):
-        for key in ((sample.dataset, sample.name), (sample.path, sample.frame, "file")):
+        for key in (sample.key, (sample.path, sample.frame, "file")):
             pairs.append((first.setdefault(key, row), row))
     begin = {number: sum(len(stages[n]) for n in stages if n < number) for number in stages}
     pairs += [(begin[a] + i, begin[b] + j) for (a, i), (b, j) in same]

@@ -21,6 +21,7 @@ from stages.splits.overlaps import MOST, overlapping
 from stages.splits.split import group_of
 
 __all__ = [
+    "THUMBNAIL",
     "Copies",
     "DuplicateReport",
     "Pairs",
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 _VERSION = 1  # raise it when the search for copies changes, so that none is read from an older cache
-_THUMBNAIL = 64
+THUMBNAIL = 64
 _HASH = 8
 _SIDE = 32
 _BITS_APART = 12
@@ -130,7 +131,7 @@ def group_copies(
         DataError: If an image cannot be read.
         WriteError: If the cache cannot be written.
     """
-    thumbnails = open_store(samples, fingerprint, _THUMBNAIL, progress=progress)
+    thumbnails = open_store(samples, fingerprint, THUMBNAIL, progress=progress)
     copies = cached("copies", f"{_VERSION}|{fingerprint}", lambda: asdict(find_copies(thumbnails)))
     return group_duplicates(samples, Copies.from_json(copies))
 
@@ -147,7 +148,7 @@ def copies_between(
 
     def search() -> Pairs:
         sets = ((first, first_fingerprint), (second, second_fingerprint))
-        return near_duplicates(np.concatenate([open_store(*one, _THUMBNAIL) for one in sets]))
+        return near_duplicates(np.concatenate([open_store(*one, THUMBNAIL) for one in sets]))
 
     found = cached("copies", f"{_VERSION}|{first_fingerprint}|{second_fingerprint}", search)
     count = len(first)

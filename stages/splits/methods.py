@@ -13,7 +13,7 @@ from stages.errors import DataError
 from stages.splits.assignment import GroupTable
 from stages.splits.split import PARTS, Part, Split, check_names, group_of
 
-__all__ = ["block_holdout", "holdout", "kfold", "official"]
+__all__ = ["block_holdout", "holdout", "kfold", "leave_one_source_out", "official"]
 
 _NEEDS = (4, 1, 2)  # of a class with two groups one trains and one is tested
 
@@ -61,7 +61,7 @@ def block_holdout(
     reverse: bool = False,
     offset: float = 0.0,
 ) -> Split:
-    """Cut every class along its numbering: the first images train, the next validate, the last test.
+    """Cut every class of every source along its numbering: the first images train, the next validate, the last test.
 
     The honest split where neighbouring numbers look alike and no patient is known. Of a group that lies across a border
     the members before it are left out, so training gives way to validation and validation to test.
@@ -82,10 +82,10 @@ def block_holdout(
     _check_fractions(test, validation)
     check_names(samples)
     parts: dict[str, Part] = {}
-    by_label: dict[str, list[Sample]] = defaultdict(list)
+    by_label: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     for sample in samples:
-        by_label[sample.label].append(sample)
-    for label, members in by_label.items():
+        by_label[sample.label, sample.source].append(sample)
+    for (label, _), members in by_label.items():
         members.sort(key=lambda sample: (sample.order, sample.name), reverse=reverse)
         if len(members) < 2:
             raise _too_few(label, 1, 1)
@@ -99,7 +99,7 @@ def block_holdout(
             parts[sample.name] = (forced or {}).get(group_of(sample), cut)
     notes = tuple(
         f"Class {label} is not numbered by its source; its block was cut along the file names."
-        for label, members in sorted(by_label.items())
+        for (label, _), members in sorted(by_label.items())
         if len({sample.order for sample in members}) == 1
     )
     method = "block hold-out by number" + (", the first numbers tested" if reverse else "")
@@ -161,6 +161,76 @@ def kfold(
     own = {sample.name: PARTS[parts[group_of(sample)]] for sample in samples}
     method = f"fold {fold + 1} of {folds}"
     return _finish(samples, own, (), method, unit, seed, (), bool(validation), bool(decided))
+
+
+def leave_one_source_out(
+    samples: Sequence[Sample],
+    *,
+    source: str | int,
+    validation: float = 0.15,
+    seed: int = 0,
+    unit: str = "image",
+    forced: Mapping[str, Part] | None = None,
+) -> Split:
+    """Test on one of several sources, whole, and train on the others.
+
+    Images of the others that share a group with it (a copy, a patient) are left out.
+
+    Args:
+        samples: Of all sources.
+        source: Its name, or its number from 0 in the order in which they are listed.
+        validation: Fraction of the other sources' images, stratified by label, whole groups at a time; may be 0.
+        seed: Of the validation part.
+        unit: What the groups are.
+        forced: Part of groups that another stage's split decided.
+
+    Raises:
+        DataError: If there is one source alone, none of that name, one that shares no class with the others, or whose images
+            another stage or the weights to start from have learned.
+    """
+    check_names(samples)
+    known = list(dict.fromkeys(sample.source for sample in samples))
+    if len(known) < 2:
+        raise DataError(
+            "Expected several sources to leave one out, but got one; do list them in `data.sources`, or choose another `split.method`"
+        )
+    if isinstance(source, int) and source >= len(known):
+        raise DataError(
+            f"Expected `split.fold` to number one of {len(known)} sources from 0, but got {source}; do change it"
+        )
+    name = known[source] if isinstance(source, int) else source
+    if name not in known:
+        raise DataError(
+            f"Expected `split.source` to be one of {', '.join(known)}, but got {name!r}; do choose one"
+        )
+    tested = [sample for sample in samples if sample.source == name]
+    groups = {group_of(sample) for sample in tested}
+    rest = [sample for sample in samples if sample.source != name and group_of(sample) not in groups]
+    if not {sample.label for sample in tested} & {sample.label for sample in rest}:
+        raise DataError(
+            f"Expected source {name!r} to share a class with the others, but it shares none; do map its labels with `rename`"
+        )
+    decided = forced or {}
+    learned = sum(decided.get(group_of(sample), "test") != "test" for sample in tested)
+    if learned:
+        raise DataError(
+            f"Expected source {name!r} to be free to be tested on whole, but another stage or `--from` learns from {learned} of its "
+            f"{len(tested)} images; do leave another source out"
+        )
+    kept = [sample for sample in rest if decided.get(group_of(sample)) != "test"]
+    table = GroupTable.of(kept)
+    parts = table.assign((1 - validation, validation, 0.0), seed, _decided(table, forced), _NEEDS)
+    own: dict[str, Part] = {sample.name: PARTS[parts[group_of(sample)]] for sample in kept}
+    own |= {sample.name: "test" for sample in tested}
+    left = [sample.name for sample in samples if sample.name not in own]
+    notes = (
+        (f"{len(left)} images of the other sources were left out because their group is tested on.",)
+        if left
+        else ()
+    )
+    return _finish(
+        samples, own, left, f"source {name} left out", unit, seed, notes, bool(validation), decided=True
+    )
 
 
 def official(

@@ -127,9 +127,10 @@ def tie_crops(
     if not crops or not fields:
         return list(crops), list(fields)
     both = [*crops, *fields]
-    row = {(sample.dataset, sample.name): number for number, sample in enumerate(both)}
-    crop_set, field_set = crops[0].dataset, fields[0].dataset
-    pairs = [(row[crop_set, crop], row[field_set, field]) for crop, field in origins.items()]
+    # Names alone are not enough: a crop may be called as a field is.
+    crop_row = {sample.name: number for number, sample in enumerate(crops)}
+    field_row = {sample.name: len(crops) + number for number, sample in enumerate(fields)}
+    pairs = [(crop_row[crop], field_row[field]) for crop, field in origins.items()]
     tied = regroup(both, join(pairs, len(both)))
     return tied[: len(crops)], tied[len(crops) :]
 

@@ -17,10 +17,12 @@ from mtl.records import (
     ChainScores,
     Comparison,
     DataRecord,
+    ExternalRecord,
     LearnedRecord,
     OverColour,
     Record,
     RunRecord,
+    SourceRecord,
     StageRecord,
     read_record,
     read_stage,
@@ -41,12 +43,22 @@ def evaluation() -> Evaluation:
     return evaluate(labels, votes, ["g"] * 4, ("no", "yes"), resamples=10)
 
 
+SOURCE = SourceRecord(name="x", dataset="x", root=Path("/d"), rendered=True, unit="slide", images=3, groups=2)
+
+
+def external() -> ExternalRecord:
+    return ExternalRecord(
+        key="t", source=SOURCE, counts={"no": 2, "yes": 2}, notes=("a sentence",), predictions="tests/x-t.csv", device="cpu",
+        precision="32-true", evaluation=evaluation(), baselines={"1-NN": evaluation()}, over_colour=None,
+    )  # fmt: skip
+
+
 def learned(**more: Any) -> LearnedRecord:
     values: dict[str, Any] = {
         "number": 2, "name": "single_cell", "key": "k", "weights": WEIGHTS, "lineage": (1, 2), "seconds": 1.5, "parent": "p",
         "classes": ("no", "yes"), "settings": StageSettings(data=DataSettings(dataset="x", root=Path("/d"))),
         "data": DataRecord(
-            dataset="x", root=Path("/d"), rendered=True, fingerprint="f", counts={"train": {"no": 3}}, groups={"train": 2},
+            dataset="x", sources=(SOURCE,), rendered=True, fingerprint="f", counts={"train": {"no": 3}}, groups={"train": 2},
             unit="slide", split="grouped", notes=("ä sentence",),
         ),
         "best_epoch": 1, "parameters": 10, "device": "cpu", "precision": "32-true", "evaluation": evaluation(),
@@ -83,10 +95,11 @@ def plain(value: Any) -> Any:
         StageRecord(number=1, name="imagenet", key="k", weights=WEIGHTS, seconds=0.1),
         learned(),
         learned(evaluation=None, baselines={}, over_colour=None),
+        learned(tests=(external(),)),
         cell(),
         run(),
     ],
-    ids=["stage", "learned", "untested", "cell", "run"],
+    ids=["stage", "learned", "untested", "external", "cell", "run"],
 )
 def test_a_record_comes_back_as_it_was(tmp_path: Path, record: Record) -> None:
     path = tmp_path / "record.json"

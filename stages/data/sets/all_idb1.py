@@ -7,7 +7,6 @@ Layout: `im/ImNNN_L.jpg` (L = 1: leukaemia), `xyc/ImNNN_L.xyc` (centroids of bla
 from __future__ import annotations
 
 import re
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -24,12 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ALL_IDB1", "FAB_CLASSES", "read", "read_centroids"]
 
-Labels = Literal["auto", "fab", "binary"]
+Labels = Literal["detection", "fab"]
 FAB_CLASSES = ("normal", "L1", "L2", "L3")
-_BINARY = ("normal", "leukaemia")
+_DETECTION = ("normal", "leukaemia")
 _NAME = re.compile(r"im([0-9]{1,6})_([01])", re.IGNORECASE)
 _HOW = (
     "write a CSV `image,fab` (and `slide` where known) with a line such as `Im001_1.jpg,L2` for every field"
+)
+_MISSING = (
+    "write it (`image,fab`, such as `Im001_1.jpg,L2`), or ask for normal and leukaemia alone: "
+    "`--set multi_cell.data.labels=detection` (of a test `tests.0.labels`)"
 )
 
 
@@ -39,13 +42,13 @@ def parse_name(stem: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-def read(root: Path, labels: Labels = "auto") -> list[Sample]:
+def read(root: Path, labels: Labels) -> list[Sample]:
     """Return the fields, sorted by name.
 
     Args:
         root: The folder that holds `im`.
-        labels: `"fab"` for normal, L1, L2, L3 from `fab.csv`; `"binary"` for normal and leukaemia from the file
-            names; `"auto"` for FAB where the CSV lies there, else binary.
+        labels: `"fab"` for normal, L1, L2, L3 from `fab.csv`; `"detection"` for normal and leukaemia from the file
+            names. Slides are read from `fab.csv` in both cases, where it lies there.
 
     Raises:
         DataError: If the tree is not as expected, or FAB labels are asked for and `fab.csv` is missing or incomplete.
@@ -53,20 +56,20 @@ def read(root: Path, labels: Labels = "auto") -> list[Sample]:
     return samples_of(scan(root, labels), "all-idb1", root)
 
 
-def scan(root: Path, labels: Labels = "auto") -> Scan:
+def scan(root: Path, labels: Labels) -> Scan:
     """Return fields and problems; see `read`."""
     result = Scan()
     root = find_folder(root, ".", "ALL_IDB1", "ALL-IDB1", marks=["im"])
     table = root / "fab.csv"
     if labels == "fab" and not table.is_file():
         raise BadFileError(
-            Problem(show(table), "a CSV file with the FAB class of every field", "nothing", _HOW)
+            Problem(show(table), "a CSV file with the FAB class of every field", "nothing", _MISSING)
         )
-    fab = _read_fab(table, result) if labels != "binary" and table.is_file() else None
-    result.expected = {"normal": 59} if fab is not None else None
+    fab = _read_fab(table, result) if table.is_file() else {}
+    result.expected = {"normal": 59} if labels == "fab" else None
     for path in images_in(root / "im", result):
-        _add(path, root, fab, result)
-    if fab is not None:
+        _add(path, root, labels, fab, result)
+    if fab:
         names = {sample.path.name.casefold() for sample in result.samples}
         for image in fab:
             if image not in names:
@@ -79,7 +82,7 @@ def scan(root: Path, labels: Labels = "auto") -> Scan:
     return result
 
 
-def _add(path: Path, root: Path, fab: dict[str, tuple[str, str]] | None, result: Scan) -> None:
+def _add(path: Path, root: Path, labels: Labels, fab: dict[str, tuple[str, str]], result: Scan) -> None:
     parsed = parse_name(path.stem)
     if parsed is None:
         result.problem(
@@ -87,21 +90,19 @@ def _add(path: Path, root: Path, fab: dict[str, tuple[str, str]] | None, result:
         )
         return
     number, ill = parsed
-    label, slide = _BINARY[ill], ""
-    if fab is not None:
-        if path.name.casefold() not in fab:
-            result.problem(path, "listed in `fab.csv`", "no row", _HOW)
-            return
-        label, slide = fab[path.name.casefold()]
-        if (label != "normal") != bool(ill):
-            says = f"`{label}` in `fab.csv` and `_{ill}` in the file name"
-            result.problem(path, "labelled alike in `fab.csv` and its name", says, "correct the row")
+    kind, slide = fab.get(path.name.casefold(), ("", ""))
+    if not kind and labels == "fab":
+        result.problem(path, "listed in `fab.csv`", "no row", _HOW)
+        return
+    if kind and (kind != "normal") != bool(ill):
+        says = f"`{kind}` in `fab.csv` and `_{ill}` in the file name"
+        result.problem(path, "labelled alike in `fab.csv` and its name", says, "correct the row")
     mask = root / "masks" / f"{path.stem}.png"
     result.samples.append(
         Sample(
             path=path,
             name=relative_name(path, root),
-            label=label,
+            label=kind if labels == "fab" else _DETECTION[ill],
             dataset="all-idb1",
             group=f"ALL-IDB1/{slide or path.stem}",
             order=number,
@@ -165,17 +166,19 @@ ALL_IDB1 = DataSet(
     name="all-idb1",
     title="ALL-IDB1, fields of peripheral blood",
     kind="multi-cell",
-    classes=(*_BINARY, *FAB_CLASSES[1:]),
+    classes=(*_DETECTION, *FAB_CLASSES[1:]),
     source="https://homes.di.unimi.it/scotti/all",
     licence="research use, on request from Università degli Studi di Milano; no redistribution",
     citation="Donida Labati, Piuri, Scotti: ALL-IDB: the acute lymphoblastic leukemia image database for image "
     "processing. IEEE ICIP 2011, 2045-2048. doi:10.1109/ICIP.2011.6115881",
-    label_rule="the digit behind `_` in the file name (1 = leukaemia); normal, L1, L2, L3 where `fab.csv` gives them",
+    label_rule="`labels: detection`: the digit behind `_` in the file name (1 = leukaemia); `labels: fab`: normal, L1, L2, L3 of "
+    "`fab.csv`",
     group_rule="the slide where `fab.csv` gives it, else the field itself",
     split_unit="source field",
     obtain="Ask for it at https://homes.di.unimi.it/scotti/all (form, by e-mail); unpack it so that `im/` and `xyc/` lie in DIR. "
     f"For FAB classes, {_HOW}, and save it as DIR/fab.csv.",
     layout="DIR/im/ImNNN_{0,1}.jpg, DIR/xyc/ImNNN_{0,1}.xyc, optional DIR/fab.csv, DIR/masks/ImNNN_{0,1}.png",
-    reader=partial(scan, labels="auto"),
+    reader=scan,
+    labels=("detection", "fab"),
     expected=MappingProxyType({"normal": 59, "leukaemia": 49}),
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from conftest import TINY_BACKBONE
@@ -46,6 +47,7 @@ SMALL = {
 STAND_INS = {
     r"taleqani data/\w+": "all-idb1 SMEARS/ALL-IDB1",
     r"docs/table_v\.csv": f"{ROOT}/docs/table_v.csv",
+    r" --(?:single|multi)-cell \S+": "",
 }
 
 
@@ -60,7 +62,7 @@ def commands() -> list[str]:
 def small(command: str, smears: Path) -> list[str]:
     for pattern, instead in STAND_INS.items():
         command = re.sub(pattern, instead, command)
-    name = next((name for name in SMALL if command.startswith(f"mtl {name} ")), None)
+    name = next((name for name in SMALL if f"{command} ".startswith(f"mtl {name} ")), None)
     return shlex.split(f"{command} {SMALL[name] if name else ''}".replace("SMEARS", str(smears)))[1:]
 
 
@@ -77,6 +79,10 @@ def desk(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         crop.convert("RGB").resize((100, 100)).save(desk / "smear.jpg")
     with Image.open(crops[0]) as crop:
         Image.new("L", crop.size, 255).save(desk / "truth" / f"{crops[0].stem}.png")
+    for number, label in enumerate(("normal", "L1")):
+        (desk / "data/elsewhere" / label).mkdir(parents=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(desk / "data/elsewhere" / label / "1.png")
     fields = sorted((rendered / "ALL-IDB1" / "im").iterdir())[:8]
     for number, field in enumerate(fields, 1):
         for folder in ("Dataset 1", "Dataset 2")[: 1 if number > 2 else 2]:

@@ -32,7 +32,7 @@ def last_stage(run: Path, chain: str = "1,2,3") -> StageFolder:
 
 
 def files(stage: StageFolder) -> list[Path]:
-    root = stage.learned_record().data.root
+    root = stage.learned_record().data.sources[0].root
     return [root / name for name in stage.predictions().names]
 
 
