@@ -180,7 +180,7 @@ def test_best_epoch_prefers_the_earlier_of_equals_and_skips_nan() -> None:
 
 
 def test_an_epoch_of_copies_has_as_many_steps(tmp_path: Path) -> None:
-    task, settings = make_task(), make_settings(epochs=1)
+    task, settings = make_task(), make_settings(epochs=1, head_epochs=0)
     seen: list[int] = []
     for copies in (1, 5):
         changed = settings.model_copy(update={"augment": AugmentSettings(copies=copies)})
@@ -210,3 +210,11 @@ def test_regularisers_pull_weights_to_zero_and_leave_the_told_loss_alone(tmp_pat
         assert trained.history[0]["train_loss"] < 1
         norms.append(float(trained.network.head[1].weight.detach().square().sum()))
     assert norms[1] < 0.5 * norms[0]
+
+
+def test_an_epoch_of_the_head_alone_is_not_kept_where_layers_shall_learn() -> None:
+    rows = [{"validation_loss": loss} for loss in (0.1, 0.9, 0.5, 0.7)]
+    assert best_epoch(rows, "validation_loss") == 0
+    assert best_epoch(rows, "validation_loss", first=1) == 2
+    assert best_epoch(rows[:1], "validation_loss", first=1) == 0
+    assert best_epoch(rows[:2], "validation_loss", first=2) == 1
