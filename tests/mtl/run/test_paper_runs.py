@@ -59,7 +59,7 @@ def test_every_paper_s_configuration_starts(
         "--weights",
         "none",
         "--epochs",
-        "1",
+        "2",
         "--image-size",
         "32",
         "--against",
