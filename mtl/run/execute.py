@@ -10,6 +10,7 @@ from mtl.config import Experiment
 from mtl.errors import RunError
 from mtl.progress import Reporter
 from mtl.records import LearnedRecord, StageRecord
+from mtl.run.backbone import check_backbones
 from mtl.run.chain import run_experiment
 from mtl.run.rendered import with_rendered_data
 from mtl.runs import RunFolder, StageFolder, follows, open_run
@@ -68,6 +69,7 @@ def execute(experiment: Experiment, runs: Path, command: str, start: Path | None
     with folder.lock(), Reporter(quiet=follows()) as reporter:
         folder.claim("run")
         begin = find_start(start, experiment) if start else None
+        check_backbones(experiment)
         done = run_experiment(with_rendered_data(experiment, reporter), folder, command, reporter, begin)
         path = folder.path / "report.html"
         if not follows():

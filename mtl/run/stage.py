@@ -27,7 +27,9 @@ from stages.learners.classical.colour import colour_baselines
 from stages.learners.model import Fitting, Model
 from stages.learners.network.backbones import imagenet_backbone
 from stages.learners.network.model import NetworkLearner, NetworkModel
+from stages.learners.network.names import find_backbone
 from stages.learners.network.training import Watch
+from stages.learners.network.weights import WeightRecord
 from stages.metrics import Evaluation, evaluate, paired_difference
 from stages.preprocess import Preprocess
 from stages.settings import StageSettings
@@ -168,7 +170,7 @@ class StageMaker:
             RunError: If the parent holds another backbone.
         """
         settings, origin = self.experiment.stage(number), parent.record()
-        if origin.weights.backbone != self.experiment.backbone:
+        if origin.weights.backbone != find_backbone(self.experiment.backbone):
             raise RunError(
                 f"Expected `--from` to hold weights of {self.experiment.backbone}, but it holds {origin.weights.backbone}; "
                 f"do give --backbone {origin.weights.backbone}"
@@ -228,11 +230,11 @@ class _Scoring:
         return LearnedRecord(
             number=number, name=STAGES[number].name, key=key, parent=origin.key, lineage=(*origin.lineage, number),
             weights=origin.weights, seconds=fitting.seconds, classes=self.data.classes, settings=self.experiment.stage(number),
-            data=self._data(self.experiment.stage(number)), best_epoch=fitting.best_epoch, parameters=fitting.parameters, device=device, precision=precision,
+            data=self._data(self.experiment.stage(number), origin.weights), best_epoch=fitting.best_epoch, parameters=fitting.parameters, device=device, precision=precision,
             evaluation=evaluation, baselines=baselines, over_colour=over_colour,
         )  # fmt: skip
 
-    def _data(self, settings: StageSettings) -> DataRecord:
+    def _data(self, settings: StageSettings, weights: WeightRecord) -> DataRecord:
         parts = self.split.part_of()
         members = {
             part: [sample for sample in self.data.samples if parts.get(sample.name) == part]
@@ -247,7 +249,7 @@ class _Scoring:
             groups={part: len({_group(sample) for sample in own}) for part, own in members.items()},
             unit=self.data.unit,
             split=self.split.method,
-            notes=(*self.data.notes, *self.split.notes),
+            notes=(*self.data.notes, *self.split.notes, *_seen(weights, self.data.dataset.name)),
         )
 
     @property
@@ -290,6 +292,13 @@ class _Scoring:
             )
         header = ["name", "label", "group", "predicted", *(f"p_{name}" for name in classes)]
         write_table(self.folder.path / "predictions.csv", header, table)
+
+
+def _seen(weights: WeightRecord, dataset: str) -> list[str]:
+    """Return a sentence for the report where the backbone may have been pretrained on the very images that test it."""
+    if dataset not in weights.pretrained_on:
+        return []
+    return [f"{weights.backbone} may have been pretrained on {dataset}: these images may not be new to it."]
 
 
 def _group(sample: Sample) -> str:

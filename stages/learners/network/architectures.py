@@ -15,12 +15,25 @@ from stages.learners.network.names import TORCHVISION
 
 __all__ = [
     "Architecture",
+    "Fit",
     "build",
     "count_work",
-    "feature_width",
+    "fit_size",
     "native_size",
     "torchvision_weights",
 ]
+
+
+class Fit(NamedTuple):
+    """How a backbone takes images of a size.
+
+    Attributes:
+        width: Of the features.
+        built_for: Size to construct with, where the weights depend on it; else None.
+    """
+
+    width: int
+    built_for: int | None
 
 
 class Architecture(NamedTuple):
@@ -61,20 +74,24 @@ def build(architecture: Architecture, pool: str = "avg", size: int | None = None
     Raises:
         ModelError: If it cannot be built, or not for this size; the message names sizes that it takes.
     """
-    size = size or native_size(architecture)
-    width, sized = _fitting(architecture, pool, size)
-    backbone = _construct(architecture, pool, sized)
-    setattr(backbone, "feature_width", width)  # noqa: B010 - a module knows none of that name
+    fit = fit_size(architecture, pool, size or native_size(architecture))
+    backbone = _construct(architecture, pool, fit.built_for)
+    setattr(backbone, "feature_width", fit.width)  # noqa: B010 - a module knows none of that name
     return backbone
 
 
-def feature_width(architecture: Architecture, pool: str, size: int) -> int:
-    """Return how many features an image of a size has: measured by a pass without numbers, on the meta device.
+@cache
+def fit_size(architecture: Architecture, pool: str, size: int) -> Fit:
+    """Find how a backbone takes images of a size; its width is measured by a pass without numbers, on the meta device.
 
     Raises:
         ModelError: If it cannot be built, or not for this size; the message names sizes that it takes.
     """
-    return _fitting(architecture, pool, size)[0]
+    for built_for in _ways(architecture, size):
+        tried = _try(architecture, pool, size, built_for)
+        if isinstance(tried, int):
+            return Fit(tried, built_for)
+    raise _refusal(architecture, pool, size)
 
 
 def count_work(architecture: Architecture, size: int) -> tuple[int, int]:
@@ -85,8 +102,7 @@ def count_work(architecture: Architecture, size: int) -> tuple[int, int]:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    _, sized = _fitting(architecture, "avg", size)
-    backbone = _on_meta(architecture, "avg", sized)
+    backbone = _on_meta(architecture, "avg", fit_size(architecture, "avg", size).built_for)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         backbone(torch.empty(1, 3, size, size, device="meta"))
@@ -115,14 +131,9 @@ def torchvision_weights(name: str) -> Any:
     return next(iter(models.get_model_weights(name)), None)
 
 
-@cache
-def _fitting(architecture: Architecture, pool: str, size: int) -> tuple[int, int | None]:
-    """Return the width of the features, and the size to construct with; see `feature_width`."""
-    for sized in dict.fromkeys((size if _is_fixed(architecture, size) else None, None)):
-        tried = _try(architecture, pool, size, sized)
-        if isinstance(tried, int):
-            return tried, sized
-    raise _refusal(architecture, pool, size)
+def _ways(architecture: Architecture, size: int) -> tuple[int | None, ...]:
+    """Return with which sizes to construct, the better first: some refuse their own argument, but take any image."""
+    return (size, None) if _is_fixed(architecture, size) else (None,)
 
 
 def _is_fixed(architecture: Architecture, size: int) -> bool:
@@ -137,10 +148,10 @@ def _is_fixed(architecture: Architecture, size: int) -> bool:
 
 
 @cache
-def _try(architecture: Architecture, pool: str, size: int, sized: int | None) -> int | str:
+def _try(architecture: Architecture, pool: str, size: int, built_for: int | None) -> int | str:
     """Return the width of the features, or what went wrong."""
     try:
-        backbone = _on_meta(architecture, pool, sized)
+        backbone = _on_meta(architecture, pool, built_for)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             features = backbone(torch.empty(2, 3, size, size, device="meta"))
     except ModelError:
@@ -153,29 +164,29 @@ def _try(architecture: Architecture, pool: str, size: int, sized: int | None) ->
 
 
 @lru_cache(maxsize=1)
-def _on_meta(architecture: Architecture, pool: str, sized: int | None) -> nn.Module:
+def _on_meta(architecture: Architecture, pool: str, built_for: int | None) -> nn.Module:
     # Nothing that is tried out may move the random numbers of what is trained.
     with torch.random.fork_rng(devices=[]):
         try:
             with torch.device("meta"):
-                return _construct(architecture, pool, sized).eval()
+                return _construct(architecture, pool, built_for).eval()
         except NotImplementedError:  # some look at numbers while they are built
-            return _construct(architecture, pool, sized).to("meta").eval()
+            return _construct(architecture, pool, built_for).to("meta").eval()
 
 
-def _construct(architecture: Architecture, pool: str, sized: int | None) -> nn.Module:
+def _construct(architecture: Architecture, pool: str, built_for: int | None) -> nn.Module:
     if architecture.library == "torchvision":
         from stages.learners.network.torchvision_models import construct
 
-        return construct(architecture.model, pool, sized)
-    return _timm_model(architecture, pool, sized)
+        return construct(architecture.model, pool, built_for)
+    return _timm_model(architecture, pool, built_for)
 
 
-def _timm_model(architecture: Architecture, pool: str, sized: int | None) -> nn.Module:
+def _timm_model(architecture: Architecture, pool: str, built_for: int | None) -> nn.Module:
     import timm
 
     arguments: Mapping[str, Any] = json.loads(architecture.arguments)
-    more = {"img_size": sized} if sized else {}
+    more = {"img_size": built_for} if built_for else {}
     model: nn.Module = timm.create_model(
         architecture.name, pretrained=False, **{**arguments, **more, "num_classes": 0}
     )
@@ -205,8 +216,7 @@ def _refusal(architecture: Architecture, pool: str, size: int) -> ModelError:
     name, native = architecture.name, native_size(architecture)
 
     def takes(side: int) -> bool:
-        sized = dict.fromkeys((side if _is_fixed(architecture, side) else None, None))
-        return any(isinstance(_try(architecture, pool, side, one), int) for one in sized)
+        return any(isinstance(_try(architecture, pool, side, way), int) for way in _ways(architecture, side))
 
     if not takes(native):
         reason = str(_try(architecture, pool, native, None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,24 @@ from stages.errors import ModelError
 from stages.learners.network.architectures import (
     Architecture,
     build,
-    feature_width,
+    count_work,
+    fit_size,
     native_size,
     torchvision_weights,
 )
-from stages.learners.network.catalogue import CATALOGUE
-from stages.learners.network.hub import embedded_file, fetch, hub_config
+from stages.learners.network.catalogue import CATALOGUE, BackboneRecord
+from stages.learners.network.hub import embedded_file, fetch, hub_config, source_of
 from stages.learners.network.loading import load_state, match_state, stored_size, unfit
 from stages.learners.network.names import HUB, find_backbone
 from stages.learners.network.weights import EMBEDDED, WeightRecord
 
-__all__ = ["check_backbone", "create_backbone", "imagenet_backbone", "rebuild_backbone"]
+__all__ = [
+    "check_backbone",
+    "create_backbone",
+    "describe_backbone",
+    "imagenet_backbone",
+    "rebuild_backbone",
+]
 
 
 def create_backbone(
@@ -94,12 +102,12 @@ def imagenet_backbone(name: str, weights: str, path: Path, seed: int) -> WeightR
     return record
 
 
-def check_backbone(name: str, sizes: dict[int, str]) -> None:
+def check_backbone(name: str, sizes: Collection[tuple[int, str]]) -> None:
     """Refuse a name, or a size that its backbone does not take, before anything is read.
 
     Args:
         name: See `create_backbone`; of a model of the hub nothing is asked before its record is here.
-        sizes: Sides in px, and the global pooling of each.
+        sizes: Sides in px, each with the global pooling.
 
     Raises:
         ModelError: One line that names the sizes that it takes.
@@ -109,16 +117,33 @@ def check_backbone(name: str, sizes: dict[int, str]) -> None:
         return
     architecture = Architecture(name)
     native = native_size(architecture)
-    for size, pool in sizes.items():
-        feature_width(architecture, pool, size)
-        if size == native:
+    for size, pool in sorted(sizes):
+        if fit_size(architecture, pool, size).built_for is None:
             continue
         with torch.device("meta"):
             own, theirs = (build(architecture, pool, side).state_dict() for side in (size, native))
         if unfit(own, theirs):
             raise ModelError(
-                f"Expected `--image-size` to be {native} for {name}, but got {size}; do give --image-size {native}, since its weights mix positions"
+                f"Expected `--image-size` to be {native} for {name}, whose weights mix positions, but got {size}; do give --image-size {native}"
             )
+
+
+def describe_backbone(name: str) -> BackboneRecord:
+    """Return what is known of a backbone; what the catalogue lacks is asked of its library and counted.
+
+    Raises:
+        ModelError: If it is unknown, cannot be built, or is of the hub and its configuration cannot be had.
+    """
+    name = find_backbone(name)
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    record, source = _record(name, source="none", licence=""), source_of(name)
+    parameters, macs = count_work(_architecture(record), record.input_size)
+    return BackboneRecord(
+        name, "", "", record.input_size, parameters, macs,
+        record.licence or (source.licence if source else ""), source.name if source else "",
+        record.mean, record.std, record.architecture,
+    )  # fmt: skip
 
 
 def _architecture(record: WeightRecord) -> Architecture:
@@ -156,7 +181,7 @@ def _library_record(name: str) -> dict[str, Any]:
     architecture = Architecture(name)
     size = native_size(architecture)
     if architecture.library == "timm":
-        config = timm.get_pretrained_cfg(name)
+        config: Any = timm.get_pretrained_cfg(name)
         return {"mean": config.mean, "std": config.std, "input_size": size} if config else {}
     if architecture.model in ("googlenet", "inception_v3"):
         # Their weights are TensorFlow's: torchvision turns its own normalisation back inside the network, which ours leaves out.
@@ -171,8 +196,8 @@ def _library_record(name: str) -> dict[str, Any]:
 def _hub_record(name: str, beside: Path | None) -> dict[str, Any]:
     known = CATALOGUE.get(name)
     if known and known.architecture:
-        keys = ("architecture", "mean", "std", "input_size", "licence")
-        return {key: getattr(known, key) for key in keys}
+        same = ("architecture", "mean", "std", "input_size", "licence")
+        return {key: getattr(known, key) for key in same}
     import timm
 
     told = hub_config(name, beside)
@@ -181,8 +206,7 @@ def _hub_record(name: str, beside: Path | None) -> dict[str, Any]:
             f"Expected {name} to be of an architecture of timm, but it says {told['architecture']!r}; do choose another, or a newer timm"
         )
     config = told["pretrained_cfg"]
-    keys = ("mean", "std")
-    more = {key: tuple(config[key]) for key in keys if config.get(key)}
+    more = {key: tuple(config[key]) for key in ("mean", "std") if config.get(key)}
     size = config.get("input_size")
     return {
         "architecture": told["architecture"],

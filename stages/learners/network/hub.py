@@ -52,7 +52,7 @@ def source_of(name: str) -> Source | None:
         repository = name.removeprefix(HUB)
         return Source(repository, name=f"hub:{repository}", licence="as the model's page says")
     if timm.is_model(name):
-        config = timm.get_pretrained_cfg(name)
+        config: Any = timm.get_pretrained_cfg(name)
         licence = str(config.license) if config and config.license else "as timm says"
         if config and config.hf_hub_id:
             file = config.hf_hub_filename or _WEIGHTS
@@ -173,8 +173,7 @@ def _from_hub(name: str, source: Source) -> Path:
             f"{constants.ENDPOINT}/{repository} elsewhere and give --weights PATH, or start untrained with --weights none"
         )
     try:
-        more = {"revision": revision} if revision else {}
-        return Path(hf_hub_download(repository, source.file, **more))
+        return Path(hf_hub_download(repository, source.file, revision=revision or None))
     except Exception as error:  # the hub client raises errors of several libraries
         raise _failed(name, repository, error) from error
 

@@ -108,10 +108,11 @@ def stored_size(module: nn.Module, state: State) -> int | None:
 
 def _resampled(key: str, value: torch.Tensor, own: torch.Tensor) -> torch.Tensor | None:
     """Return a value in the shape of the module's own, or None where that makes no sense."""
-    from timm.layers import resample_abs_pos_embed, resample_abs_pos_embed_nhwc
+    from timm.layers.pos_embed import resample_abs_pos_embed, resample_abs_pos_embed_nhwc
     from timm.layers.pos_embed_rel import resize_rel_pos_bias_table
 
     shape, leaf = own.shape, key.rpartition(".")[2]
+    fitted: torch.Tensor
     if value.shape == shape:
         return value
     if value.ndim != len(shape):
@@ -121,17 +122,22 @@ def _resampled(key: str, value: torch.Tensor, own: torch.Tensor) -> torch.Tensor
         if grids is None:
             return None
         tokens, before, after = grids
-        return resample_abs_pos_embed(
+        fitted = resample_abs_pos_embed(
             value, new_size=[after, after], old_size=[before, before], num_prefix_tokens=tokens
         )
+        return fitted
     if leaf.startswith("pos_embed") and value.ndim == 4:
         if value.shape[3] == shape[3]:
-            return resample_abs_pos_embed_nhwc(value, new_size=list(shape[1:3]))
+            fitted = resample_abs_pos_embed_nhwc(value, new_size=list(shape[1:3]))
+            return fitted
         if value.shape[:2] == shape[:2]:
             return functional.interpolate(value, size=shape[2:], mode="bicubic", antialias=True)
     if leaf == "relative_position_bias_table":
         window = (shape[-1] + 1) // 2 if len(shape) == 3 else (math.isqrt(shape[0]) + 1) // 2
-        return resize_rel_pos_bias_table(value, new_window_size=(window, window), new_bias_shape=tuple(shape))
+        fitted = resize_rel_pos_bias_table(
+            value, new_window_size=(window, window), new_bias_shape=tuple(shape)
+        )
+        return fitted
     if leaf in ("rel_pos_h", "rel_pos_w", "height_rel", "width_rel") and value.shape[1] == shape[1]:
         return functional.interpolate(value.T[None], size=shape[0], mode="linear")[0].T
     if leaf == "attention_biases" and value.shape[0] == shape[0]:

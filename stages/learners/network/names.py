@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from functools import cache
+from typing import Any
 
 from stages.errors import ModelError
 
@@ -15,7 +16,7 @@ TORCHVISION = "torchvision:"
 
 _NOT_KEPT = dict.fromkeys(
     ("nasnetmobile", "nasnetamobile"),
-    "neither timm nor torchvision keeps it; the nearest are nasnetalarge (the same cells, 85 M parameters) and mnasnet_100 (its size, also searched)",
+    "neither has it: do take nasnetalarge (the same cells, 85 M parameters) or mnasnet_100 (of its size, searched, too)",
 )
 """Named by a paper, and kept nowhere (keys without case, `-` and `_`)."""
 
@@ -43,7 +44,9 @@ def find_backbone(name: str) -> str:
         return _present(name)
     if plain in _torchvision_names():
         return f"{TORCHVISION}{plain}" if timm.is_model(plain) else plain
-    raise ModelError(f"Expected `--backbone` to be a timm model, but got {name!r}; {_hint(plain)}")
+    raise ModelError(
+        f"Expected `--backbone` to be a model of timm or torchvision, but got {name!r}; {_hint(plain)}"
+    )
 
 
 def known_backbones() -> list[str]:
@@ -73,16 +76,16 @@ def _present(name: str) -> str:
 
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        config = timm.create_model(base).pretrained_cfg
-    found: str = config["architecture"]
-    is_default = timm.get_pretrained_cfg(found).tag == config["tag"]
-    return found if is_default else f"{found}.{config['tag']}"
+        meant: Any = timm.create_model(base).pretrained_cfg
+    found, tag = str(meant["architecture"]), meant["tag"]
+    default = timm.get_pretrained_cfg(found)
+    return found if default and default.tag == tag else f"{found}.{tag}"
 
 
 def _hint(name: str) -> str:
     wanted = _squeezed(name)
     if wanted in _NOT_KEPT:
-        return f"{_NOT_KEPT[wanted]}: do take one of them"
+        return _NOT_KEPT[wanted]
     squeezed = {_squeezed(candidate): candidate for candidate in known_backbones()}
     near = [squeezed[key] for key in difflib.get_close_matches(wanted, squeezed, n=3, cutoff=0.6)]
     return f"did you mean {' or '.join(near)}?" if near else "see `mtl backbones`"

@@ -16,16 +16,16 @@ _MORE: dict[str, dict[str, Any]] = {
 }
 """Without second outputs, and without a normalisation of its own: the weight record has it."""
 
-_SIZED = {"vit": "image_size", "maxvit": "input_size"}
+_SIZE_ARGUMENT = {"vit": "image_size", "maxvit": "input_size"}
 
 
-def construct(name: str, pool: str, sized: int | None) -> nn.Module:
+def construct(name: str, pool: str, built_for: int | None) -> nn.Module:
     """Return a model of torchvision whose last dense layer is gone.
 
     Args:
         name: torchvision's.
         pool: `"avg"` or `"max"`.
-        sized: Side of its images where it is fixed, else None.
+        built_for: Side of its images where it is fixed, else None.
 
     Raises:
         ModelError: If it has no pooling layer that could be another one.
@@ -33,8 +33,10 @@ def construct(name: str, pool: str, sized: int | None) -> nn.Module:
     from torchvision import models
 
     more = dict(_MORE.get(name, {}))
-    if sized:
-        more[_SIZED[name.partition("_")[0]]] = sized if name.startswith("vit") else (sized, sized)
+    if built_for:
+        more[_SIZE_ARGUMENT[name.partition("_")[0]]] = (
+            built_for if name.startswith("vit") else (built_for, built_for)
+        )
     model: nn.Module = models.get_model(name, weights=None, **more)
     if name.startswith("squeezenet"):
         # Its classifier is a convolution over the field; what it stands on is pooled here.
