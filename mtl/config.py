@@ -72,7 +72,7 @@ class Experiment(Settings):
     against: tuple[tuple[int, ...], ...] = Field(
         (), description="further chains on the same splits, such as 1,3"
     )
-    backbone: str = Field("tf_efficientnet_lite0", description="any timm model")
+    backbone: str = Field("tf_efficientnet_lite0", description="see `mtl backbones`")
     weights: str = Field("auto", description="auto, none or a weight file")
     imagenet: ImageNetSettings = ImageNetSettings()
     single_cell: StageSettings

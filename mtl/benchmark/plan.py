@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,7 +31,7 @@ class Design(Settings):
     repeats: int = Field(10, description="random splits, or how often folds are dealt anew")
     folds: int = Field(0, description="folds of a k-fold; 0 for repeated hold-outs")
     backbones: tuple[str, ...] = Field(
-        (), description="several timm models, separated by commas; if not given, that of the configuration"
+        (), description="several backbones, separated by commas; if not given, that of the configuration"
     )
     draw: int = Field(
         0, description="score on so many test images drawn in every repeat (paper A: 150); 0 for all"
@@ -112,7 +113,8 @@ class Cell:
     @property
     def name(self) -> str:
         """Name of its folder."""
-        return f"repeat{self.repeat:02}-fold{self.fold:02}-{self.backbone}"
+        backbone = re.sub(r"[^\w.-]+", "-", self.backbone)  # hf-hub:OWNER/NAME
+        return f"repeat{self.repeat:02}-fold{self.fold:02}-{backbone}"
 
 
 def cells_of(settings: BenchmarkSettings) -> list[Cell]:

@@ -11,6 +11,7 @@ from mtl.benchmark.workers import run_in_workers
 from mtl.loading import dump_settings
 from mtl.progress import OnOneBar, Reporter
 from mtl.records import CellRecord, read_record
+from mtl.run.backbone import check_backbones
 from mtl.run.rendered import with_rendered_data
 from mtl.runs import RunFolder
 from segmentation.files import write_json, write_text
@@ -38,9 +39,9 @@ def run_benchmark(
     run = RunFolder(folder)
     with run.lock():
         run.claim("benchmark")
-        settings = with_rendered_data(
-            settings.model_copy(update={"stages": design.chains[0], "against": design.chains[1:]}), reporter
-        )
+        settings = settings.model_copy(update={"stages": design.chains[0], "against": design.chains[1:]})
+        check_backbones(settings, design.backbones)
+        settings = with_rendered_data(settings, reporter)
         write_text(folder / "config.yaml", dump_settings(settings))
         cells = cells_of(settings)
         done = _finished(folder, cells, settings)

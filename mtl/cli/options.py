@@ -45,7 +45,10 @@ __all__ = [
 
 Accelerator = Annotated[str | None, typer.Option(help="auto, cpu, gpu, mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Backbone = Annotated[str | None, typer.Option(help="Any timm model.")]
+Backbone = Annotated[
+    str | None,
+    typer.Option(help="Any model of timm or torchvision, or hf-hub:OWNER/NAME; see `mtl backbones`."),
+]
 Config = Annotated[str, typer.Option(help="YAML file, or a name that `mtl configs` lists.")]
 RunConfig = Annotated[
     str | None,

@@ -25,7 +25,9 @@ from stages.learners.model import Fitting, Floats, Model
 from stages.learners.network.backbones import imagenet_backbone
 from stages.learners.network.fingerprint import backbone_fingerprint
 from stages.learners.network.model import NetworkLearner, NetworkModel
+from stages.learners.network.names import find_backbone
 from stages.learners.network.training import Watch
+from stages.learners.network.weights import WeightRecord
 from stages.metrics import Evaluation
 from stages.preprocess import Preprocess
 from stages.settings import StageSettings
@@ -166,7 +168,7 @@ class StageMaker:
             RunError: If the parent holds another backbone.
         """
         settings, origin = self.experiment.stage(number), parent.record()
-        if origin.weights.backbone != self.experiment.backbone:
+        if origin.weights.backbone != find_backbone(self.experiment.backbone):
             raise RunError(
                 f"Expected `--from` to hold weights of {self.experiment.backbone}, but it holds {origin.weights.backbone}; "
                 f"do give --backbone {origin.weights.backbone}"
@@ -235,11 +237,11 @@ class _Scoring:
         return LearnedRecord(
             number=number, name=STAGES[number].name, key=key, parent=origin.key, start=origin.backbone, lineage=(*origin.lineage, number),
             weights=origin.weights, seconds=fitting.seconds, backbone=backbone_fingerprint(self.folder.weights), classes=self.data.classes, settings=self.experiment.stage(number),
-            data=self._data(), best_epoch=fitting.best_epoch, parameters=fitting.parameters, device=device, precision=precision,
+            data=self._data(origin.weights), best_epoch=fitting.best_epoch, parameters=fitting.parameters, device=device, precision=precision,
             evaluation=evaluation, baselines=baselines, over_colour=over_colour,
         )  # fmt: skip
 
-    def _data(self) -> DataRecord:
+    def _data(self, weights: WeightRecord) -> DataRecord:
         parts = self.split.part_of()
         members = {
             part: [sample for sample in self.data.samples if parts.get(sample.name) == part]
@@ -261,7 +263,7 @@ class _Scoring:
             groups={part: len({group_name(sample) for sample in own}) for part, own in members.items()},
             unit=self.data.unit,
             split=self.split.method,
-            notes=(*self.data.notes, *self.split.notes),
+            notes=(*self.data.notes, *self.split.notes, *_seen(weights, self.data)),
         )
 
     def _colour(self) -> dict[str, Floats]:
@@ -270,6 +272,15 @@ class _Scoring:
         return colour_baselines(
             images[train], labels, images[test], len(self.task.classes), seed=self.experiment.seed
         )
+
+
+def _seen(weights: WeightRecord, data: Assembled) -> list[str]:
+    """Return a sentence for the report where the backbone may have been pretrained on the very images that test it."""
+    seen = [source.dataset.name for source in data.sources if source.dataset.name in weights.pretrained_on]
+    return [
+        f"{weights.backbone} may have been pretrained on {name}: these images may not be new to it."
+        for name in seen
+    ]
 
 
 def _feature_bank(

@@ -16,7 +16,7 @@ class Network(nn.Module):
     """Normalisation, backbone and head in one module; it carries what its weights expect.
 
     Args:
-        backbone: Images (B, 3, H, W) to features (B, F).
+        backbone: Images (B, 3, H, W) to features (B, F); F is its `feature_width`, as `create_backbone` sets it.
         record: Where the backbone's weights come from, and their normalisation.
         head: Pooling, dense layers and activation.
         classes: Names of the classes, two or more, in the order of the probabilities.
@@ -30,7 +30,7 @@ class Network(nn.Module):
         self.classes = classes
         self.activation = head.activation
         outputs = 1 if head.activation == "sigmoid" and len(classes) == 2 else len(classes)
-        self.width = int(getattr(backbone, "num_features"))  # noqa: B009 - timm sets it late
+        self.width = int(getattr(backbone, "feature_width"))  # noqa: B009 - a module's attribute may be anything
         self.head = Head(self.width, outputs, head)
         self.mean: torch.Tensor
         self.std: torch.Tensor
@@ -64,7 +64,7 @@ class Network(nn.Module):
 def depth_groups(backbone: nn.Module) -> list[list[str]]:
     """Return the backbone's parameter names by depth, the shallowest group first.
 
-    Groups follow timm's own matcher where the backbone has one, else its top-level children.
+    Groups follow timm's own matcher where the backbone has one, else its top-level children, and the layers of those that are sequences.
     """
     from timm.models import group_parameters
 
@@ -73,5 +73,9 @@ def depth_groups(backbone: nn.Module) -> list[list[str]]:
     if matcher is not None:
         grouped = group_parameters(backbone, matcher(coarse=True))
         return [list(grouped[depth]) for depth in sorted(grouped)]
-    children = dict.fromkeys(name.split(".")[0] for name in names)
-    return [[name for name in names if name.split(".")[0] == child] for child in children]
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        child, layer, *_ = name.split(".")
+        nested = isinstance(getattr(backbone, child), nn.Sequential)
+        groups.setdefault(f"{child}.{layer}" if nested else child, []).append(name)
+    return list(groups.values())

@@ -25,9 +25,9 @@ from segmentation.engine import (
 )
 from segmentation.probe import probe_images
 from segmentation.settings import Hardware
-from stages.learners.network.backbones import load_state
 from stages.learners.network.batches import EpochSampler, make_loader, task_part
 from stages.learners.network.finetune import first_kept_epoch
+from stages.learners.network.loading import load_state
 from stages.learners.network.module import StageModule, stage_loss
 from stages.learners.network.network import Network
 from stages.settings import StageSettings

@@ -11,7 +11,7 @@ from conftest import called, tiny_experiment
 from mtl.config import load_config
 from mtl.errors import ConfigError
 from mtl.run.execute import execute
-from stages.learners.network.backbones import load_state
+from stages.learners.network.loading import load_state
 
 
 def test_a_frozen_middle_stage_makes_the_comparison_empty(rendered: Path, tmp_path: Path) -> None:
