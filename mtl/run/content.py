@@ -59,6 +59,11 @@ class StageContent:
         return self.record.data.rendered
 
     @property
+    def augmented(self) -> bool:
+        """Whether it learned from augmented images: features of a frozen backbone are computed once, of plain ones."""
+        return self.record.settings.train.policy != "frozen"
+
+    @property
     def images(self) -> int:
         """Images in all parts."""
         return sum(sum(counts.values()) for counts in self.record.data.counts.values())
