@@ -9,10 +9,16 @@ from pathlib import Path
 
 from mtl.records import LearnedRecord, RunRecord
 from mtl.runs import Predictions
+from stages import STAGES
 from stages.learners.network.weights import WeightRecord
 from stages.metrics import Evaluation
 
-__all__ = ["Mistake", "RunContent", "StageContent"]
+__all__ = ["Mistake", "RunContent", "StageContent", "learning_title"]
+
+
+def learning_title(number: int) -> str:
+    """Return what people call a stage that learns; stage 1 does so only where ImageNet training goes on."""
+    return STAGES[number].title + (", continued" if number == 1 else "")
 
 
 @dataclass(frozen=True)

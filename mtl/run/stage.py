@@ -17,6 +17,7 @@ from mtl.config import Experiment
 from mtl.errors import RunError
 from mtl.progress import Steps
 from mtl.records import DataRecord, LearnedRecord, OverColour, StageRecord, write_record
+from mtl.run.content import learning_title
 from mtl.runs import RunFolder, StageFolder, follows, stage_key
 from segmentation.cache import cache_folder
 from segmentation.files import write_json, write_table
@@ -118,7 +119,7 @@ class StageMaker:
         stage = STAGES[number]
         key = self._key(number, settings, data, split, origin)
         folder = self.run.stage(number, stage.name, key)
-        bar = f"stage {number}  {stage.title}" + (
+        bar = f"stage {number}  {learning_title(number)}" + (
             f" after {','.join(map(str, origin.lineage))}" if number > 2 else ""
         )
         with folder.lock():
@@ -226,7 +227,7 @@ class _Scoring:
         if isinstance(model, NetworkModel) and len(tested):
             device, precision = model.inference.device, model.inference.precision
         return LearnedRecord(
-            number=number, name=STAGES[number].name, key=key, parent=origin.key, lineage=(*origin.lineage, number),
+            number=number, name=STAGES[number].name, key=key, parent=origin.key, lineage=tuple(dict.fromkeys((*origin.lineage, number))),
             weights=origin.weights, seconds=fitting.seconds, classes=self.data.classes, settings=self.experiment.stage(number),
             data=self._data(self.experiment.stage(number)), best_epoch=fitting.best_epoch, parameters=fitting.parameters, device=device, precision=precision,
             evaluation=evaluation, baselines=baselines, over_colour=over_colour,
