@@ -40,6 +40,7 @@ def learning(histories: Sequence[Sequence[Mapping[str, float]]], label: str) -> 
     for axis, title in zip(axes, ("loss", "accuracy"), strict=True):
         axis.set_title(f"{title}, mean of folds", loc="left", fontsize=9)
         axis.set_xlabel("epoch of the last stage")
+        axis.set_xlim(0.5, max(map(len, histories)) + 0.5)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend(frameon=False, fontsize=7.5)
     axes[0].set_ylim(bottom=0)
