@@ -87,10 +87,12 @@ def summarise_folds(
 def _notes(results: Sequence[CellRecord], models: Sequence[ModelFolds], last: LearnedRecord) -> list[str]:
     data, whole = last.data, models[0].evaluation
     kind = " (rendered smears, not patient data)" if data.rendered else ""
+    block = last.settings.split.method == "block"
     trained = float(np.mean([result.trained for result in results]))
+    dealt = "Blocks of equal length along each class's numbers" if block else "Whole groups"
     notes = [
-        f"Data: {data.dataset}{kind}, {', '.join(last.classes)}; unit of the folds: {data.unit}. Whole groups are dealt to folds, and "
-        "no group is on two sides in any fold or stage of the chain.",
+        f"Data: {data.dataset}{kind}, {', '.join(last.classes)}; unit of the folds: {data.unit}. {dealt} are dealt to folds, and no "
+        "group is on two sides in any fold or stage of the chain.",
         f"Pooled: one table of all {whole.n} predictions, each of a network that has not seen the image's group; {trained:.0f} images "
         "trained it on average. Beside it the mean and the standard deviation over the folds' own scores.",
         "The SD over folds says how much folds differ. It is not a standard error, and dividing it by the root of the number of folds "
