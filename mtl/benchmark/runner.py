@@ -93,11 +93,11 @@ def _results(
 def _line(cell: Cell, result: CellRecord, design: Design) -> str:
     metric = design.metric
     scores = "  ".join(f"{chain} {entry.scores[metric]:.3f}" for chain, entry in result.chains.items())
-    where = f"repeat {cell.repeat + 1}/{design.repeats}" + (
-        f" fold {cell.fold + 1}/{design.folds}" if design.folds else ""
-    )
+    parts = [] if design.alone else [f"repeat {cell.repeat + 1}/{design.repeats}"]
+    where = " ".join([*parts, *([f"fold {cell.fold + 1}/{design.folds}"] if design.folds else [])])
     several = f"  {cell.backbone}" if len(design.backbones) > 1 else ""
-    first, second = (entry.scores[metric] for entry in list(result.chains.values())[:2])
+    values = [entry.scores[metric] for entry in result.chains.values()]
+    lead = f"  difference {100 * (values[0] - values[1]):+.1f}" if len(values) > 1 else ""
     colour = next(iter(result.chains.values())).colour.get(metric)
     alone = f"  colour alone {colour:.3f}" if colour is not None else ""
-    return f"{where}{several}  {metric}: {scores}  difference {100 * (first - second):+.1f}{alone}"
+    return f"{where}{several}  {metric}: {scores}{lead}{alone}"

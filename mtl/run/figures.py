@@ -12,15 +12,16 @@ import numpy as np
 from mtl.records import SourceRecord
 from mtl.report.figures import INK, PALETTE, new_figure, svg
 from mtl.run.content import StageContent
+from mtl.runs import Predictions
 from stages.metrics import Evaluation
 
-__all__ = ["confusion", "curves", "picture", "roc"]
+__all__ = ["confusion", "curves", "picture", "roc", "training_label"]
 
 _THUMBNAIL = 132
 
 
 def curves(stage: StageContent) -> str:
-    """Return loss and validation scores per epoch, the kept epoch marked."""
+    """Return loss, accuracy and validation F1 per epoch, the kept epoch marked."""
     from matplotlib.ticker import MaxNLocator
 
     rows = stage.history
@@ -29,14 +30,15 @@ def curves(stage: StageContent) -> str:
     series: tuple[tuple[Any, str, str, str], ...] = (
         (axes[0], "train_loss", "training", PALETTE[1]),
         (axes[0], "validation_loss", "validation", PALETTE[0]),
-        (axes[1], "validation_accuracy", "accuracy", PALETTE[2]),
-        (axes[1], "validation_macro_f1", "macro F1", PALETTE[0]),
+        (axes[1], "train_accuracy", training_label(augmented=stage.augmented), PALETTE[1]),
+        (axes[1], "validation_accuracy", "validation accuracy", PALETTE[2]),
+        (axes[1], "validation_macro_f1", "validation macro F1", PALETTE[0]),
     )
     for axis, key, label, colour in series:
         values = [row.get(key, np.nan) for row in rows]
         if np.isfinite(values).any():
             axis.plot(epochs, values, color=colour, label=label, marker="o", markersize=3)
-    for axis, title in zip(axes, ("loss", "validation score"), strict=True):
+    for axis, title in zip(axes, ("loss", "accuracy and macro F1"), strict=True):
         axis.axvline(stage.record.best_epoch + 1, color="#999999", linewidth=1, linestyle=":")
         axis.set_title(title, loc="left", fontsize=9)
         axis.set_xlabel("epoch (dotted: kept)")
@@ -47,14 +49,17 @@ def curves(stage: StageContent) -> str:
     return svg(figure)
 
 
-def roc(stage: StageContent) -> str:
+def training_label(*, augmented: bool) -> str:
+    """Return what a legend calls the training accuracy: on which images it is measured."""
+    return f"training accuracy, while\nlearning on {'augmented' if augmented else 'plain'} images"
+
+
+def roc(predictions: Predictions, evaluation: Evaluation) -> str:
     """Return one-against-rest ROC curves with micro and macro averages."""
     from sklearn.metrics import roc_curve
 
-    assert stage.predictions is not None  # noqa: S101 - asked for only where there are predictions
-    assert stage.evaluation is not None  # noqa: S101 - the same
-    classes, scores = stage.record.classes, stage.predictions.probabilities
-    truth = np.eye(len(classes), dtype=bool)[stage.predictions.truth()]
+    classes, scores = predictions.classes, predictions.probabilities
+    truth = np.eye(len(classes), dtype=bool)[predictions.truth()]
     figure, (axis,) = new_figure(1, 3.6, 3.4)
     shown = [1] if len(classes) == 2 else range(len(classes))
     grid, means = np.linspace(0, 1, 201), []
@@ -62,11 +67,11 @@ def roc(stage: StageContent) -> str:
         if 0 < truth[:, k].sum() < len(truth):
             rate, hits, _ = roc_curve(truth[:, k], scores[:, k])
             means.append(np.interp(grid, rate, hits))
-            area = stage.evaluation.per_class[k].auroc
+            area = evaluation.per_class[k].auroc
             axis.plot(rate, hits, color=PALETTE[k % len(PALETTE)], label=f"{_short(classes[k])} {area:.2f}")
     if len(classes) > 2 and means:
         rate, hits, _ = roc_curve(truth.ravel(), scores.ravel())
-        headline = stage.evaluation.headline
+        headline = evaluation.headline
         axis.plot(
             rate,
             hits,

@@ -39,7 +39,9 @@ def render_html(content: RunContent) -> str:
             "stage": stage,
             "name": _name(content, stage),
             "curves": Markup(figures.curves(stage)),  # noqa: S704 - our own SVG
-            "roc": Markup(figures.roc(stage)) if stage.evaluation else None,  # noqa: S704
+            "roc": Markup(figures.roc(stage.predictions, stage.evaluation))  # noqa: S704
+            if stage.predictions and stage.evaluation
+            else None,
             "confusion": Markup(figures.confusion(stage.evaluation)) if stage.evaluation else None,  # noqa: S704
             "mistakes": [
                 (one, figures.picture(one.name, stage.record.data.sources))

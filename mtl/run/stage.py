@@ -14,6 +14,7 @@ from mtl.config import Experiment
 from mtl.errors import RunError
 from mtl.progress import Steps
 from mtl.records import DataRecord, LearnedRecord, StageRecord, write_record
+from mtl.run.content import learning_title
 from mtl.run.scoring import Scorer, group_name, source_record, write_predictions
 from mtl.runs import RunFolder, StageFolder, follows, stage_key
 from segmentation.cache import cache_folder
@@ -117,7 +118,7 @@ class StageMaker:
         stage = STAGES[number]
         key = self._key(number, settings, data, split, origin)
         folder = self.run.stage(number, stage.name, key)
-        bar = f"stage {number}  {stage.title}" + (
+        bar = f"stage {number}  {learning_title(number)}" + (
             f" after {','.join(map(str, origin.lineage))}" if number > 2 else ""
         )
         with folder.lock():
@@ -235,7 +236,7 @@ class _Scoring:
         if isinstance(model, NetworkModel) and len(tested):
             device, precision = model.inference.device, model.inference.precision
         return LearnedRecord(
-            number=number, name=STAGES[number].name, key=key, parent=origin.key, start=origin.backbone, lineage=(*origin.lineage, number),
+            number=number, name=STAGES[number].name, key=key, parent=origin.key, start=origin.backbone, lineage=tuple(dict.fromkeys((*origin.lineage, number))),
             weights=origin.weights, seconds=fitting.seconds, backbone=backbone_fingerprint(self.folder.weights), classes=self.data.classes, settings=self.experiment.stage(number),
             data=self._data(origin.weights), best_epoch=fitting.best_epoch, parameters=fitting.parameters, device=device, precision=precision,
             evaluation=evaluation, baselines=baselines, over_colour=over_colour,

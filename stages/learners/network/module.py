@@ -137,7 +137,7 @@ class StageModule(Trainable):
             self.banks = {}
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        """Return the loss of one batch."""
+        """Return the loss of one batch; log it, and the share of its images that were told right (under mixup by the larger part)."""
         images, labels, positions = batch
         seed = mixed_seed(self.seed, self.current_epoch, index, self.global_rank)
         # Dropout draws from the global generator, which loaders advance too and a resume starts elsewhere.
@@ -158,22 +158,29 @@ class StageModule(Trainable):
         loss = stage_loss(
             logits, targets, self.network.activation, train.label_smoothing, self.class_weights, gamma
         )
-        loss, count = self._whole_batch(loss, targets)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+        # Of the batches as the network saw them while it learned: another pass over the training part would cost as much again.
+        said = self.network.probabilities(logits.detach().float()).argmax(dim=1)
+        right = (said == targets.argmax(dim=1)).sum()
+        loss, right, count = self._whole_batch(loss, right, targets)
+        scores = {"train_loss": loss, "train_accuracy": right / count}
+        self.log_dict(scores, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
         if not self.settings.head.penalises:
             return loss
         return loss + self.network.head.weight_penalty() + activity * self.trainer.world_size / count
 
-    def _whole_batch(self, loss: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, int]:
+    def _whole_batch(
+        self, loss: torch.Tensor, right: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, int]:
         # Of several processes each has seen a part, and their losses are averaged with equal weights: scaled by what was seen
-        # they come to the mean over the whole batch, whose size is returned, too.
+        # they come to the mean over the whole batch. What was right in it and its size are returned, too.
         if self.trainer.world_size == 1:
-            return loss, len(targets)
+            return loss, right, len(targets)
         smoothing = self.settings.train.label_smoothing
         smoothed = targets * (1 - smoothing) + smoothing / targets.shape[1]
         seen = smoothed.sum() if self.class_weights is None else (smoothed @ self.class_weights).sum()
-        parts = gather_rows(self, torch.stack([seen, seen.new_tensor(len(targets))]).view(1, 2))
-        return loss * seen / parts[:, 0].mean(), int(parts[:, 1].sum())
+        own = torch.stack([seen, seen.new_tensor(len(targets)), right.to(seen)])
+        parts = gather_rows(self, own.view(1, 3))
+        return loss * seen / parts[:, 0].mean(), parts[:, 2].sum(), int(parts[:, 1].sum())
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Collect the logits of one batch."""

@@ -49,8 +49,8 @@ def stage(
         )
     write_table(
         folder.path / "history.csv",
-        ["epoch", "train_loss", "validation_loss", "learning_rate"],
-        [[0, 1, 0.9, 0.1], [1, 0.5, "", 0.1]],
+        ["epoch", "train_loss", "train_accuracy", "validation_loss", "learning_rate"],
+        [[0, 1, 0.5, 0.9, 0.1], [1, 0.5, 0.75, "", 0.1]],
     )
     folder.weights.write_bytes(b"")
     counts = {part: dict.fromkeys(classes, 5) for part in ("train", "validation", "test")}
@@ -125,6 +125,7 @@ def test_the_page_is_whole_and_loads_nothing(tmp_path: Path, classes: Classes) -
     assert not re.search(r"(src|href)=[\"'](?!data:|#)", page.split("</style>")[1])
     assert "Rendered smears, not patient data" in page
     assert "A plain note." in page
+    assert "learning on augmented images" in page
     assert "show no difference" in page
     assert len(page) < 4e6
 

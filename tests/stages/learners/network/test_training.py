@@ -98,6 +98,33 @@ def test_training_learns_what_can_be_learned(tmp_path: Path) -> None:
     assert trained.history[-1]["train_loss"] < trained.history[0]["train_loss"]
 
 
+def test_the_training_accuracy_is_the_share_told_right_while_learning(tmp_path: Path) -> None:
+    task = make_task()
+    settings = make_settings(policy="frozen", learning_rate=1e-12, head_learning_rate=1e-12, batch_size=5)
+    settings = settings.model_copy(update={"head": settings.head.model_copy(update={"dropout": 0.0})})
+    trained = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
+    _, record = create_backbone(TINY_BACKBONE, "none")
+    model = NetworkModel(trained.network, record, settings.head, task.preprocess, flips=False)
+    rows = task.rows["train"]
+    told = model.prepared_probabilities(task.images[rows]).argmax(axis=1)
+    # Nothing moves, so every epoch tells what the network says in the end, batches of 5 and the last of 2 together.
+    expected = (told == task.labels[rows]).mean()
+    assert 0 < expected < 1
+    assert [row["train_accuracy"] for row in trained.history] == pytest.approx([expected] * 3)
+
+
+@pytest.mark.parametrize("change", [{"flip": False, "mixup": 0.4}, {}])
+def test_the_training_accuracy_of_augmented_batches_is_a_share_of_them(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    task, settings = make_task(), make_settings(epochs=8)
+    settings = settings.model_copy(update={"augment": AugmentSettings.model_validate(change)})
+    trained = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
+    shares = np.array([row["train_accuracy"] for row in trained.history])
+    np.testing.assert_allclose(shares * 32, (shares * 32).round(), atol=1e-4)
+    assert shares[-1] > shares[0] or shares[-1] > 0.9
+
+
 def test_frozen_backbone_does_not_move_at_all(tmp_path: Path) -> None:
     task, settings = make_task(), make_settings(policy="frozen")
     network = make_network(settings, task)
