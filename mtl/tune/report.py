@@ -70,7 +70,7 @@ def write_study_report(
         importances=importances_note(study),
         counts=Counter(trial_state(trial) for trial in trials),
         rows=[_row(trial, plan) for trial in sorted(trials, key=lambda trial: trial.number)],
-        keys=list(plan.space),
+        keys=[short_key(key).replace("_", " ") for key in plan.space],
         pictures=pictures,
         wide=WIDE,
         spent=overhead(study),
