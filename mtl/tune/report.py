@@ -17,7 +17,7 @@ from mtl.loading import dump_settings
 from mtl.report.page import render_page
 from mtl.runs import environment
 from mtl.tune.figures import WIDE, importances_note, study_figures, trial_state
-from mtl.tune.plan import Plan
+from mtl.tune.plan import Plan, short_key
 from mtl.tune.space import decoded
 from mtl.tune.study import best_experiment
 from mtl.tune.worker import TRAINED, count
