@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from segmentation.cache import cache_folder
 from stages.data.catalogue import DataSet, find_dataset, read_dataset
+from stages.data.damaged import leave_out_damaged
 from stages.data.images import content_key, load_rgb
+from stages.data.rare import settle_rare
 from stages.data.sample import Sample
 from stages.errors import DataError
 from stages.preprocess import Preprocess
@@ -28,6 +30,7 @@ from stages.task import Task
 
 __all__ = ["Assembled", "assemble", "make_task", "split_stages"]
 
+LEAKS = "This split leaks: patients, slides and copies of images stand on both sides. Its scores measure the leak and nothing else."
 Told = Callable[[str, int, int], None]
 """Called with (what is being done, done, total)."""
 
@@ -76,19 +79,24 @@ def assemble(settings: DataSettings, near_duplicates: bool, tell: Told | None = 
         raise DataError(
             f"Expected `data.root` to name the folder of {settings.dataset}, but got none; do give it"
         )
-    samples = _relabel(read_dataset(settings.dataset, settings.root), settings)
-    classes = _classes(samples, dataset, settings)
-    notes: list[str] = []
+    samples, notes = settle_rare(_relabel(read_dataset(settings.dataset, settings.root), settings), settings)
     fingerprint = content_key(samples)
-    if near_duplicates:
+    if settings.on_bad_file == "leave-out":
+        told = _bind(tell, f"{dataset.name}: look for damaged images")
+        samples, damaged = leave_out_damaged(samples, fingerprint, told)
+        notes, fingerprint = notes + damaged, content_key(samples)
+    classes = _classes(samples, dataset, settings)
+    unit = dataset.split_unit
+    if settings.groups == "ignore":
+        samples, unit = [replace(sample, group=None) for sample in samples], f"image ({unit} ignored)"
+        notes += (LEAKS,)
+    elif near_duplicates:
         samples, report = group_copies(samples, fingerprint, _bind(tell, f"{dataset.name}: decode"))
         notes += report.sentences()
     rendered = (settings.root / "rendered.json").is_file() or (
         settings.root.parent / "rendered.json"
     ).is_file()
-    return Assembled(
-        dataset, tuple(samples), classes, fingerprint, dataset.split_unit, tuple(notes), rendered
-    )
+    return Assembled(dataset, tuple(samples), classes, fingerprint, unit, notes, rendered)
 
 
 def split_stages(
@@ -258,11 +266,8 @@ def _classes(samples: Sequence[Sample], dataset: DataSet, settings: DataSettings
         )
     if settings.positive:
         return ("other", settings.positive)
-    return (
-        tuple(name for name in dataset.classes if name in counts)
-        if set(counts) <= set(dataset.classes)
-        else tuple(sorted(counts))
-    )
+    known = [name for name in dataset.classes if name in counts]
+    return (*known, *sorted(counts.keys() - set(known)))
 
 
 def _tie(stages: Mapping[int, Assembled], tell: Told | None) -> dict[int, Assembled]:

@@ -96,7 +96,13 @@ def build(
     }
     difference = {"value": 0.1, "low": -0.05, "high": 0.2}
     comparison = (
-        {"first": "1,2,3", "second": "1,3", "accuracy": difference, "macro_f1": difference}
+        {
+            "first": "1,2,3",
+            "second": "1,3",
+            "same_start": False,
+            "accuracy": difference,
+            "macro_f1": difference,
+        }
         if len(chains) > 1
         else None
     )
