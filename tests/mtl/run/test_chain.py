@@ -30,7 +30,9 @@ QUICK = (
     "evaluation.baselines=false",
     "against=[]",
     "multi_cell.train.epochs=1",
+    "multi_cell.train.head_epochs=0",
     "single_cell.train.epochs=1",
+    "single_cell.train.head_epochs=0",
 )
 
 
