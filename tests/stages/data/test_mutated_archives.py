@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,15 @@ def changed(raw: bytes, edits: Edits, cut: int) -> bytes:
     return bytes(mutated[: len(mutated) - cut])
 
 
+def sentence_of(read: Callable[[], object]) -> str:
+    """What is said of data that cannot be read; nothing if they can."""
+    try:
+        read()
+    except DataError as error:
+        return str(error)
+    return ""
+
+
 def central(raw: bytes, offset: int) -> int:
     """Return where a field of the first entry of the central directory stands."""
     return raw.index(b"PK\1\2") + offset
@@ -71,11 +81,9 @@ def test_an_archive_is_unpacked_or_refused(compressed: bool, edits: Edits, cut: 
         path = Path(name) / "in" / "x.zip"
         path.parent.mkdir()
         path.write_bytes(changed(ZIPS[compressed], edits, cut))
-        try:
-            unpack(path, Path(name) / "out" / "x")
-        except DataError as error:
-            assert str(error).isprintable()
-            assert not list((Path(name) / "out").iterdir())
+        said = sentence_of(lambda: unpack(path, Path(name) / "out" / "x"))
+        assert said.isprintable()
+        assert not said or not list((Path(name) / "out").iterdir())
         assert [one.name for one in path.parent.iterdir()] == ["x.zip"]
 
 
@@ -89,11 +97,8 @@ def test_arrays_are_read_or_refused(compressed: bool, edits: Edits, cut: int) ->
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "x.npz"
         path.write_bytes(changed(ARRAYS[compressed], edits, cut))
-        for read in (lambda: read_labels(path, 8), lambda: read_frame(path, 4)):
-            try:
-                read()
-            except DataError as error:
-                assert str(error).isprintable()
+        assert sentence_of(lambda: read_labels(path, 8)).isprintable()
+        assert sentence_of(lambda: read_frame(path, 4)).isprintable()
 
 
 def test_a_full_disk_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
