@@ -49,7 +49,9 @@ def benchmark(
     backbones: Annotated[str | None, flag_of(Design, "backbones")] = None,
     metric: Annotated[str | None, flag_of(Design, "metric")] = None,
     rope: Annotated[float | None, flag_of(Design, "rope")] = None,
-    workers: Annotated[int | None, typer.Option(help="Cells side by side; one a core if not given.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Cells side by side; one a core if not given.")
+    ] = None,
     backbone: Backbone = None,
     weights: Weights = None,
     config: Config = "default",
