@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmentation.cache import cache_folder, write_cache
+from segmentation.cache import cache_folder, read_cache, write_cache
 from segmentation.errors import SegmentationError
 from stages.data.images import load_rgb
 from stages.data.sample import Sample
@@ -144,9 +144,9 @@ def _masks(
     """Return a PNG (bytes as uint8) of every sample's mask, from the cache or into it."""
     name = hashlib.sha256(f"{key}|{fingerprint}".encode()).hexdigest()[:24]
     path = cache_folder() / "masks" / f"{name}.npz"
-    if path.is_file():
-        with np.load(path) as known:
-            return np.split(known["bytes"], known["ends"][:-1])
+    known = read_cache(path, lambda known: _load(known, len(samples)))
+    if known is not None:
+        return known
     found = []
     for done, sample in enumerate(samples, start=1):
         try:
@@ -160,6 +160,14 @@ def _masks(
             progress(done, len(samples))
     write_cache(path, lambda temporary: _save(temporary, found))
     return found
+
+
+def _load(path: Path, count: int) -> list[npt.NDArray[np.uint8]]:
+    with np.load(path) as known:
+        masks = np.split(known["bytes"], known["ends"][:-1])
+    if len(masks) != count:
+        raise DataError(f"Expected {path} to hold {count} masks, but got {len(masks)}")
+    return masks
 
 
 def _save(path: Path, masks: Sequence[npt.NDArray[np.uint8]]) -> None:
