@@ -13,11 +13,26 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
-__all__ = ["OnOneBar", "Reporter", "Steps"]
+__all__ = ["OnOneBar", "Reporter", "Steps", "shorten"]
+
+_BAR = (8, 28)  # columns of the bar itself, on a terminal of 80 and on a wide one
+_NAME = 28
+_REST = 24  # counts, time and what stands between
+
+
+def shorten(text: str, length: int) -> str:
+    """Return a text of at most so many characters, its middle left out.
+
+    >>> shorten("repeat02-fold00-tf_efficientnet_lite0", 20)
+    'repeat02-…net_lite0'
+    """
+    if len(text) <= length:
+        return text
+    tail = max(length - 1, 0) // 2
+    return text[: max(length - 1 - tail, 0)].rstrip() + "…" + text[len(text) - tail :].lstrip()
 
 
 class Steps(Protocol):
@@ -61,10 +76,9 @@ class Reporter:
         self._said: dict[str, float] = {}
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=28),
+            BarColumn(bar_width=max(_BAR[0], min(_BAR[1], self.console.width - 92))),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[text]}", style="dim", markup=False),
             console=self.console,
         )
@@ -91,8 +105,10 @@ class Reporter:
         """
         if self.console.is_terminal:
             if name not in self._bars:
-                self._bars[name] = self._progress.add_task(name, total=total, text=text)
-            self._progress.update(self._bars[name], completed=done, total=total, text=text)
+                self._bars[name] = self._progress.add_task(shorten(name, _NAME), total=total, text="")
+            names = max(min(len(known), _NAME) for known in self._bars)
+            told = shorten(text, max(self.console.width - _BAR[0] - _REST - names, 1))
+            self._progress.update(self._bars[name], completed=done, total=total, text=told)
             return
         now = time.monotonic()
         if done >= total and self._said.get(name) != float("inf"):

@@ -19,9 +19,9 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown keys are errors, values are checked on assignment."""
+    """Base of all settings: unknown keys are errors, numbers are finite, values are checked on assignment."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class Hardware(Settings):

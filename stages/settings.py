@@ -184,7 +184,7 @@ class HeadSettings(Settings):
         "softmax", description="sigmoid with BCE, or softmax with cross entropy"
     )
     pool: Literal["avg", "max"] = Field("avg", description="global pooling")
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+    hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
         (), description="widths of dense layers before the last"
     )
     dropout: Fraction = Field(
@@ -271,7 +271,7 @@ class AugmentSettings(Settings):
     strength: Annotated[float, Field(ge=0, le=2)] = Field(
         1.0, description="factor on how far colours and scale may change"
     )
-    mixup: Annotated[float, Field(ge=0)] = Field(
+    mixup: Annotated[float, Field(ge=0, le=100)] = Field(
         0.0, description="alpha of mixup's Beta distribution; 0 is off"
     )
     cutmix: Annotated[float, Field(ge=0)] = Field(
@@ -282,17 +282,17 @@ class AugmentSettings(Settings):
 class TrainSettings(Settings):
     """How weights are learned."""
 
-    epochs: Annotated[int, Field(ge=1)] = 5
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 5
     head_epochs: Annotated[int, Field(ge=0)] = Field(
         1, description="first epochs in which the head alone learns"
     )
-    batch_size: Annotated[int, Field(ge=2)] = 32
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
     optimizer: Literal["adam", "adamw", "adamax", "sgd"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    head_learning_rate: Annotated[float, Field(gt=0)] = Field(
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    head_learning_rate: Annotated[float, Field(gt=0, le=10)] = Field(
         1e-3, description="of the head in the head epochs"
     )
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
     schedule: Literal["exponential", "cosine", "constant"] = "cosine"
     decay: Annotated[float, Field(gt=0, le=1)] = Field(0.96, description="exponential: factor per epoch")
     warmup: Fraction = Field(0.1, description="cosine: fraction of steps that rise to the peak")

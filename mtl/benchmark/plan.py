@@ -29,14 +29,18 @@ class Design(Settings):
         description="chains to compare, such as --chains 1,3 1,2,3; 3 alone starts from random weights; one chain with --folds",
     )
     repeats: int = Field(
-        10, description="random splits, or how often folds are dealt anew; always once for one chain"
+        10,
+        le=10_000,
+        description="random splits, or how often folds are dealt anew; always once for one chain",
     )
-    folds: int = Field(0, description="folds of a k-fold; 0 for repeated hold-outs")
+    folds: int = Field(0, le=10_000, description="folds of a k-fold; 0 for repeated hold-outs")
     backbones: tuple[str, ...] = Field(
         (), description="several backbones, separated by commas; if not given, that of the configuration"
     )
     draw: int = Field(
-        0, description="score on so many test images drawn in every repeat (paper A: 150); 0 for all"
+        0,
+        le=1_000_000,
+        description="score on so many test images drawn in every repeat (paper A: 150); 0 for all",
     )
     metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auroc"] = Field(
         "macro_f1",

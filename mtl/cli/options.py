@@ -91,7 +91,9 @@ SingleCell = Annotated[
 ]
 Strategy = Annotated[str | None, typer.Option(help="Lightning strategy, such as ddp.")]
 Weights = Annotated[str | None, typer.Option(help="auto, none, or a weight file.")]
-Workers = Annotated[int | None, typer.Option(help="Splits or folds side by side; one a core if not given.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Splits or folds side by side; one a core if not given.")
+]
 
 _STAGE_KEYS = {
     "epochs": "train.epochs",

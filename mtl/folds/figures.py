@@ -45,7 +45,9 @@ def learning(histories: Sequence[Sequence[Mapping[str, float]]], label: str) -> 
         axis.legend(frameon=False, fontsize=7.5)
     axes[0].set_ylim(bottom=0)
     axes[1].set_ylim(0, 1.02)
-    return svg(figure)
+    return svg(
+        figure, f"Loss and accuracy over {max(map(len, histories))} epochs, mean of {len(histories)} folds"
+    )
 
 
 def _table(histories: Sequence[Sequence[Mapping[str, float]]], key: str) -> npt.NDArray[np.float64]:

@@ -38,7 +38,7 @@ def render_html(content: RunContent) -> str:
         shown = {
             "stage": stage,
             "name": _name(content, stage),
-            "curves": Markup(figures.curves(stage)),  # noqa: S704 - our own SVG
+            "curves": [Markup(one) for one in figures.curves(stage)],  # noqa: S704 - our own SVG
             "roc": Markup(figures.roc(stage.predictions, stage.evaluation))  # noqa: S704
             if stage.predictions and stage.evaluation
             else None,
@@ -160,14 +160,18 @@ def _policy(stage: StageContent) -> str:
         f"dense {hidden} with dropout {head.dropout:g}, then one dense layer" if hidden else "one dense layer"
     )
     loss = "binary cross entropy" if head.activation == "sigmoid" else "cross entropy"
-    first = f"the head alone for {train.head_epochs} epochs, then " if train.head_epochs else ""
+    first = f"the head alone for {_epochs(train.head_epochs)}, then " if train.head_epochs else ""
     policy = {"full": "all layers", "frozen": "the head alone", "gradual": "layers unfrozen one by one",
               "layer_decay": "all layers, slower towards the input"}[train.policy]  # fmt: skip
     return (
         f"{head.pool} pooling, {layers}, {head.activation} with {loss}; {first}{policy}; {train.optimizer} at "
-        f"{train.learning_rate:g}, {train.schedule}, batch {train.batch_size}, {train.epochs} epochs, "
+        f"{train.learning_rate:g}, {train.schedule}, batch {train.batch_size}, {_epochs(train.epochs)}, "
         f"{settings.preprocess.image_size} px{_prepared(settings.preprocess)}{_predicted(stage)}"
     )
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch" if count == 1 else f"{count} epochs"
 
 
 def _predicted(stage: StageContent) -> str:

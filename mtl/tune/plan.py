@@ -80,8 +80,10 @@ class Plan(Settings):
         None, description="name of the study and its folder; the configuration's with -study if none"
     )
     stage: Literal["2", "3", "chain"] = Field("3", description="whose settings are searched; chain: both")
-    trials: int = Field(50, ge=1, description="in all, by all workers")
-    folds: int = Field(3, ge=1, description="grouped folds inside the training part; 1 for an inner hold-out")
+    trials: int = Field(50, ge=1, le=1_000_000, description="in all, by all workers")
+    folds: int = Field(
+        3, ge=1, le=1000, description="grouped folds inside the training part; 1 for an inner hold-out"
+    )
     metrics: tuple[Metric, ...] = Field(
         ("macro_f1",), min_length=1, max_length=2, description="what is tuned for; two give a Pareto front"
     )

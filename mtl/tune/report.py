@@ -16,7 +16,7 @@ from mtl.config import Experiment
 from mtl.loading import dump_settings
 from mtl.report.page import render_page
 from mtl.runs import environment
-from mtl.tune.figures import WIDE, importances_note, study_figures, trial_state
+from mtl.tune.figures import importances_note, study_figures, trial_state
 from mtl.tune.plan import Plan, short_key
 from mtl.tune.space import decoded
 from mtl.tune.study import best_experiment
@@ -72,7 +72,6 @@ def write_study_report(
         rows=[_row(trial, plan) for trial in sorted(trials, key=lambda trial: trial.number)],
         keys=[short_key(key).replace("_", " ") for key in plan.space],
         pictures=pictures,
-        wide=WIDE,
         spent=overhead(study),
         config=dump_settings(chosen),
         environment=environment(),

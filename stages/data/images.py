@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from segmentation.cache import cache_folder
 from segmentation.errors import MaskError
 from segmentation.files import sha256_of
 from segmentation.masks import Labels, commonest, decode_mask
@@ -129,22 +130,27 @@ def _open(path: Path) -> Image.Image:
 
     try:
         if path.is_file() and path.stat().st_size == 0:
-            raise BadFileError(
-                Problem(show(path), "an image", "an empty file (0 bytes)", "copy or download it again")
-            )
+            raise BadFileError(Problem(show(path), "an image", "an empty file (0 bytes)", _cure(path)))
         return Image.open(path, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         expected = f"an image of at most {MAX_SIDE} px a side"
         raise BadFileError(Problem(show(path), expected, "far more pixels", "cut it into tiles")) from error
     except UnidentifiedImageError as error:
         got = "a truncated header or another format"
-        raise BadFileError(
-            Problem(show(path), "a JPEG, PNG, TIFF or BMP image", got, "copy or download it again")
-        ) from error
+        raise BadFileError(Problem(show(path), "a JPEG, PNG, TIFF or BMP image", got, _cure(path))) from error
     except BadFileError:
         raise
     except Exception as error:  # a decoder may raise anything on bytes that it did not expect
         raise _unreadable(path, error) from error
+
+
+def _cure(path: Path) -> str:
+    """Return how to come by a whole file: what was rendered is rendered again."""
+    rendered = cache_folder() / "rendered"
+    if rendered not in path.parents:
+        return "copy or download it again"
+    (name, *_) = path.relative_to(rendered).parts
+    return f"remove the folder `{show(rendered / name)}` to have it rendered again"
 
 
 def _unreadable(path: Path, error: Exception) -> BadFileError:
@@ -156,9 +162,7 @@ def _unreadable(path: Path, error: Exception) -> BadFileError:
             Problem(show(path), "an image that may be read", show(reason), "change its permissions")
         )
     return BadFileError(
-        Problem(
-            show(path), "a complete image", f"a damaged one ({show(reason)})", "copy or download it again"
-        )
+        Problem(show(path), "a complete image", f"a damaged one ({show(reason)})", _cure(path))
     )
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmentation.cache import cache_folder, cached, write_cache
+from segmentation.cache import cache_folder, cached, read_cache, write_cache
 from segmentation.errors import SegmentationError
 from segmentation.files import sha256_of, write_bytes
 from segmentation.finders import NETWORK, make_finder, weight_file
@@ -141,7 +141,9 @@ class Preprocess:
         if {settings.normalise.method, settings.segment.method, settings.sharpen.method} == {"none"}:
             return open_store(samples, fingerprint, size, how, progress=told)
         path = cache_folder() / "masks" / f"{_hash(self._mask_key, fingerprint)}.npz"
-        known = _read_masks(path) if settings.segment.method != "none" else []
+        known: list[Image] = []
+        if settings.segment.method != "none":
+            known = read_cache(path, lambda file: _read_masks(file, len(samples))) or []
         if settings.segment.method != "none" and not known:
             _ = self._find  # loaded once, and not by each of the threads
         rows = {sample.name: row for row, sample in enumerate(samples)}
@@ -247,12 +249,13 @@ def _unpack(packed: Image) -> Mask:
     return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)) > 0
 
 
-def _read_masks(path: Path) -> list[Image]:
-    """Return a PNG (bytes as uint8) of every mask; none where they are yet to be found."""
-    if not path.is_file():
-        return []
+def _read_masks(path: Path, count: int) -> list[Image]:
+    """Return a PNG (bytes as uint8) of each of `count` masks."""
     with np.load(path) as known:
-        return np.split(known["bytes"], known["ends"][:-1])
+        masks = np.split(known["bytes"], known["ends"][:-1])
+    if len(masks) != count:
+        raise DataError(f"Expected {path} to hold {count} masks, but got {len(masks)}; do delete it")
+    return masks
 
 
 def _save(path: Path, masks: Sequence[Image]) -> None:

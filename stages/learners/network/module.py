@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from segmentation.cache import write_cache
+from segmentation.cache import read_cache, write_cache
 from segmentation.engine import Trainable, count_processes, gather_rows, in_order, mixed_seed
 from stages.learners.network.augment import augment, mix
 from stages.learners.network.batches import Batch, StoreDataset, make_loader
@@ -213,8 +213,12 @@ class StageModule(Trainable):
     def _features(self, data: StoreDataset) -> torch.Tensor:
         if self.bank is None:
             return self._computed(data)
+
         # Frozen from the start, so the backbone is what the file's name says. One process decides for all.
-        if not self.trainer.strategy.broadcast(self.bank.is_file()):
+        def whole_bank(path: Path) -> bool:
+            return len(np.load(path, mmap_mode="r")) == len(data.images)
+
+        if not self.trainer.strategy.broadcast(read_cache(self.bank, whole_bank)):
             whole = StoreDataset(data.images, range(len(data.images)), np.zeros(len(data.images), np.int64))
             computed = self._computed(whole).numpy()
             if self.trainer.is_global_zero:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from segmentation.cache import cache_folder
 from segmentation.errors import ParameterError
 from stages.assemble import Assembled, assemble, make_task
 from stages.data.images import load_rgb
@@ -77,6 +78,16 @@ def test_masks_are_made_once_and_serve_every_use(rendered: Path, monkeypatch: py
     monkeypatch.setattr(Preprocess, "_find", property(lambda _: pytest.fail("the masks are in the cache")))
     cut = prepare("otsu-saturation", "crop").store(data.samples, key)
     assert not np.array_equal(black, cut)
+
+
+def test_damaged_masks_of_the_cache_are_made_again(rendered: Path) -> None:
+    data = crops(rendered, limit=2)
+    key = f"{data.fingerprint} damaged"
+    before = np.array(prepare("otsu").store(data.samples, key))
+    for folder in ("masks", "stores"):
+        newest = max((cache_folder() / folder).iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        newest.write_bytes(newest.read_bytes()[:100])
+    np.testing.assert_array_equal(prepare("otsu").store(data.samples, key), before)
 
 
 def test_an_image_that_cannot_be_segmented_is_named(rendered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
