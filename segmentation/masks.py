@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from segmentation.bands import look_up
 from segmentation.errors import MaskError
 
 __all__ = [
@@ -270,7 +271,7 @@ def encode_mask(labels: Labels, encoding: Encoding = "zheng") -> Labels:
         raise MaskError(
             f"Expected `encoding` to be one of {', '.join(ENCODINGS)}, but got {encoding!r}; choose one of them."
         )
-    return np.array(sorted(ENCODINGS[encoding]), np.uint8)[checked]
+    return look_up(np.array(sorted(ENCODINGS[encoding]), np.uint8), checked)
 
 
 def nucleus_of(labels: Labels) -> Mask:

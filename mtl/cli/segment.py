@@ -186,9 +186,9 @@ def train(
         data=data or None, test=test or None, arch=arch, encoder=encoder, encoder_weights=encoder_weights, width=width,
         depth=depth, deep_supervision=deep_supervision, start=start, rehearsal=rehearsal, border=border, steps=steps,
         epochs=epochs, folds=folds, batch_size=batch_size, crop_size=crop_size, learning_rate=learning_rate, seed=seed,
-        limit=limit,
+        limit=limit, name=name,
     )  # fmt: skip
     hardware = given_of(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
     given |= below("hardware", hardware)
     plan = load_settings(TrainPlan, config or {}, given, sets or ())
-    show(train_run(plan, runs, name), as_json)
+    show(train_run(plan, runs), as_json)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from mtl.errors import ConfigError
-from segmentation.settings import Settings
+from segmentation.settings import PIXELS, Settings
 
 __all__ = ["AUTO", "NETWORK", "ScoreMasks", "SegmentImages"]
 
@@ -41,6 +41,16 @@ class SegmentImages(Settings):
         "none", description="a PNG of every cell: none, plain, or black around it"
     )
     xyc: bool = Field(False, description="centroids as ALL-IDB has them, one `x y` a line")
+    working_pixels: int = Field(
+        PIXELS,
+        ge=65_536,
+        description="pixels that the network enlarges an image to at most, and that threshold methods reduce it to",
+    )
+    max_pixels: int = Field(
+        144_000_000,
+        ge=256,
+        description="pixels of the largest image that is taken; a folder goes on without larger ones",
+    )
     device: str = Field(AUTO, description="where the network runs: auto, cpu, cuda or mps")
 
     @field_validator("method", mode="before")
