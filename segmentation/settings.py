@@ -9,10 +9,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["PIXELS", "Hardware", "Precision", "Seed", "Settings"]
+__all__ = ["DISTANCE", "PIXELS", "Hardware", "Precision", "Seed", "Settings"]
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 """Of what is computed; weights are always of 32 bits."""
+
+DISTANCE: Final = 30.0
+"""How far in px a centroid of a data set may lie from that of a cell whose mask it misses."""
 
 PIXELS: Final = 16_000_000
 """What an image is enlarged to at most before it is segmented."""

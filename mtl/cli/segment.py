@@ -89,22 +89,33 @@ def images(
 
 @app.command()
 def score(
-    truth: Annotated[Path, typer.Argument(help="A mask, or a folder of masks.")],
+    truth: Annotated[
+        Path,
+        typer.Argument(help="A mask, or a folder of masks; with --centroids an ALL-IDB1 folder or .xyc files."),
+    ],
     predicted: Annotated[
         Path, typer.Argument(metavar="PRED", help="A mask, or a folder of masks of the same names.")
     ],
     snap: Annotated[bool | None, flag_of(ScoreMasks, "snap", "--snap")] = None,
     binary: Annotated[str | None, flag_of(ScoreMasks, "binary")] = None,
+    centroids: Annotated[bool | None, flag_of(ScoreMasks, "centroids", "--centroids")] = None,
+    distance: Annotated[float | None, flag_of(ScoreMasks, "distance")] = None,
     config: ConfigFile = None,
     sets: SetsOnly = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare masks with the truth: Dice, IoU, success rate, borders, and cells one by one."""
-    settings = load_settings(ScoreMasks, config or {}, given_of(snap=snap, binary=binary), sets or ())
+    """Compare masks with the truth: Dice, IoU, success rate, borders, and cells one by one.
 
+    With --centroids: recall, precision and F1 of detection against the centroids of blasts.
+    """
+    given = given_of(snap=snap, binary=binary, centroids=centroids, distance=distance)
+    settings = load_settings(ScoreMasks, config or {}, given, sets or ())
+
+    from mtl.segment.centroids import score_centroids
     from mtl.segment.score import score_files
 
-    show(score_files(truth, predicted, settings), as_json)
+    score_by = score_centroids if settings.centroids else score_files
+    show(score_by(truth, predicted, settings), as_json)
 
 
 @app.command()

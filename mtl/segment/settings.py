@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from mtl.errors import ConfigError
-from segmentation.settings import PIXELS, Settings
+from segmentation.settings import DISTANCE, PIXELS, Settings
 
 __all__ = ["AUTO", "NETWORK", "ScoreMasks", "SegmentImages"]
 
@@ -107,4 +107,10 @@ class ScoreMasks(Settings):
     snap: bool = Field(False, description="round unexpected values to the nearest level (anti-aliased edges)")
     binary: Literal["nucleus", "cell"] = Field(
         "nucleus", description="what 255 means in masks of 0 and 255 alone: nucleus or cell"
+    )
+    centroids: bool = Field(
+        False, description="compare cells with centroids: TRUTH is the ALL-IDB1 folder, or a folder of .xyc files"
+    )
+    distance: float = Field(
+        DISTANCE, ge=0, le=1000, description="with --centroids: px that a centroid may lie from that of a cell whose mask it misses"
     )
