@@ -91,7 +91,9 @@ def images(
 def score(
     truth: Annotated[
         Path,
-        typer.Argument(help="A mask, or a folder of masks; with --centroids an ALL-IDB1 folder or .xyc files."),
+        typer.Argument(
+            help="A mask, or a folder of masks; with --centroids an ALL-IDB1 folder or .xyc files."
+        ),
     ],
     predicted: Annotated[
         Path, typer.Argument(metavar="PRED", help="A mask, or a folder of masks of the same names.")

@@ -109,8 +109,12 @@ class ScoreMasks(Settings):
         "nucleus", description="what 255 means in masks of 0 and 255 alone: nucleus or cell"
     )
     centroids: bool = Field(
-        False, description="compare cells with centroids: TRUTH is the ALL-IDB1 folder, or a folder of .xyc files"
+        False,
+        description="compare cells with centroids: TRUTH is the ALL-IDB1 folder, or a folder of .xyc files",
     )
     distance: float = Field(
-        DISTANCE, ge=0, le=1000, description="with --centroids: px that a centroid may lie from that of a cell whose mask it misses"
+        DISTANCE,
+        ge=0,
+        le=1000,
+        description="with --centroids: px that a centroid may lie from that of a cell whose mask it misses",
     )

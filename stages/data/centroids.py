@@ -45,7 +45,10 @@ def check_centroids(image: Path, pixels: npt.NDArray[np.uint8]) -> Problem | Non
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise BadFileError(
             Problem(
-                show(path), f"centroids inside its image of {width}x{height} px", f"{x} {y}{more}", "correct it"
+                show(path),
+                f"centroids inside its image of {width}x{height} px",
+                f"{x} {y}{more}",
+                "correct it",
             )
         )
     if not len(points):
@@ -58,4 +61,6 @@ def check_centroids(image: Path, pixels: npt.NDArray[np.uint8]) -> Problem | Non
         return None
     x, y = points[lost[0]]
     got = f"none for {len(lost)} of {len(points)}, such as {x} {y}"
-    return Problem(show(path), f"a cell of `white-cells` within {DISTANCE:g} px of every blast", got, "look at it")
+    return Problem(
+        show(path), f"a cell of `white-cells` within {DISTANCE:g} px of every blast", got, "look at it"
+    )
