@@ -19,6 +19,7 @@ from PIL import Image
 
 from segmentation.bands import look_up
 from segmentation.errors import MaskError
+from segmentation.quiet import hush_libtiff
 
 __all__ = [
     "BACKGROUND",
@@ -83,12 +84,13 @@ def read_mask(
     Raises:
         MaskError: The file is no image, or see `decode_mask`.
     """
+    hush_libtiff()
     try:
         with Image.open(path) as file:
             values = np.asarray(file)
-    except (OSError, SyntaxError) as error:
+    except Exception as error:  # a decoder may raise anything on bytes that it did not expect
         raise MaskError(
-            f"Expected `path` to be a mask image, but got {path} ({error}); give a PNG, BMP or TIFF file."
+            f"Expected `path` to be a mask image, but got {path} ({str(error)[:80]}); give a PNG, BMP or TIFF file."
         ) from error
     try:
         return decode_mask(values, encoding=encoding, snap=snap, foreground=foreground, shape=shape)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from segmentation.cache import cache_folder
 from segmentation.errors import MaskError
 from segmentation.files import sha256_of
 from segmentation.masks import Labels, commonest, decode_mask
+from segmentation.quiet import hush_libtiff
 from stages.data.npz import read_frame
 from stages.data.problems import BadFileError, Problem, show
 from stages.data.sample import Sample
@@ -127,10 +129,11 @@ def _open(path: Path) -> Image.Image:
     """Open an image lazily: its header is read, its pixels are not."""
     from PIL import Image, UnidentifiedImageError
 
+    hush_libtiff()
     try:
         if path.is_file() and path.stat().st_size == 0:
             raise BadFileError(
-                Problem(show(path), "an image", "an empty file (0 bytes)", "copy or download it again")
+                Problem(show(path), "an image", "an empty file (0 bytes)", _again(path))
             )
         return Image.open(path, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -139,7 +142,7 @@ def _open(path: Path) -> Image.Image:
     except UnidentifiedImageError as error:
         got = "a truncated header or another format"
         raise BadFileError(
-            Problem(show(path), "a JPEG, PNG, TIFF or BMP image", got, "copy or download it again")
+            Problem(show(path), "a JPEG, PNG, TIFF or BMP image", got, _again(path))
         ) from error
     except BadFileError:
         raise
@@ -156,10 +159,17 @@ def _unreadable(path: Path, error: Exception) -> BadFileError:
             Problem(show(path), "an image that may be read", show(reason), "change its permissions")
         )
     return BadFileError(
-        Problem(
-            show(path), "a complete image", f"a damaged one ({show(reason)})", "copy or download it again"
-        )
+        Problem(show(path), "a complete image", f"a damaged one ({show(reason)[:100]})", _again(path))
     )
+
+
+def _again(path: Path) -> str:
+    """Return what to do about a damaged file: what we have rendered ourselves can be rendered again."""
+    cache = cache_folder().resolve()
+    place = path.resolve()
+    if not place.is_relative_to(cache):
+        return "copy or download it again"
+    return f"delete {show(cache.joinpath(*place.relative_to(cache).parts[:2]))} to have it made again"
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:
@@ -176,7 +186,7 @@ def _not_rgb(image: Image.Image) -> str | None:
     """Return what an image is if it is not 8-bit RGB, else None."""
     if _deep(image) or image.mode.startswith("I;"):
         return "a 16-bit image"
-    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
+    if image.format == "TIFF" and _has_pages(image):
         return "a TIFF of several pages"
     if image.mode == "RGB" and "transparency" not in image.info:
         return None
@@ -185,6 +195,13 @@ def _not_rgb(image: Image.Image) -> str | None:
         if image.mode != "RGB"
         else "an RGB image with transparency"
     )
+
+
+def _has_pages(image: Image.Image) -> bool:
+    try:
+        return int(getattr(image, "n_frames", 1)) > 1
+    except Exception:  # a page after the first is damaged
+        return True
 
 
 def _deep(image: Image.Image) -> bool:
