@@ -21,6 +21,9 @@ class HSVInterval(Parameters):
     """Settings of `hsv_interval`. A lower hue above the upper one goes through red (0 degrees).
 
     The defaults were fitted by `fit_hsv` on the nuclei of every sixth image of both wbc sets.
+
+    Raises:
+        ParameterError: A value is out of its range, or a bound of saturation or value lies above the other.
     """
 
     hue_low: float = number(258.0, 0, 360, "lowest hue in degrees")
@@ -34,10 +37,11 @@ class HSVInterval(Parameters):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         for name in ("saturation", "value"):
-            low, high = (getattr(self, f"{name}_{end}") for end in ("low", "high"))
+            low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
             if low > high:
                 raise ParameterError(
-                    f"Expected `{name}_low` to be at most `{name}_high`, but got {low:g} and {high:g}; do swap them (only a hue may go round)"
+                    f"Expected `{name}_low` to be at most `{name}_high`, but got {low:g} and {high:g}; do swap them "
+                    "(hue alone may go round, through red)."
                 )
 
 

@@ -14,6 +14,7 @@ from segmentation.cache import cache_folder
 from segmentation.errors import MaskError
 from segmentation.files import sha256_of
 from segmentation.masks import Labels, commonest, decode_mask
+from segmentation.quiet import hush_libtiff
 from stages.data.npz import read_frame
 from stages.data.problems import BadFileError, Problem, show
 from stages.data.sample import Sample
@@ -128,6 +129,7 @@ def _open(path: Path) -> Image.Image:
     """Open an image lazily: its header is read, its pixels are not."""
     from PIL import Image, UnidentifiedImageError
 
+    hush_libtiff()
     try:
         if path.is_file() and path.stat().st_size == 0:
             raise BadFileError(Problem(show(path), "an image", "an empty file (0 bytes)", _cure(path)))
@@ -162,7 +164,7 @@ def _unreadable(path: Path, error: Exception) -> BadFileError:
             Problem(show(path), "an image that may be read", show(reason), "change its permissions")
         )
     return BadFileError(
-        Problem(show(path), "a complete image", f"a damaged one ({show(reason)})", _cure(path))
+        Problem(show(path), "a complete image", f"a damaged one ({show(reason)[:100]})", _cure(path))
     )
 
 
@@ -180,7 +182,7 @@ def _not_rgb(image: Image.Image) -> str | None:
     """Return what an image is if it is not 8-bit RGB, else None."""
     if _deep(image) or image.mode.startswith("I;"):
         return "a 16-bit image"
-    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
+    if image.format == "TIFF" and _has_pages(image):
         return "a TIFF of several pages"
     if image.mode == "RGB" and "transparency" not in image.info:
         return None
@@ -189,6 +191,13 @@ def _not_rgb(image: Image.Image) -> str | None:
         if image.mode != "RGB"
         else "an RGB image with transparency"
     )
+
+
+def _has_pages(image: Image.Image) -> bool:
+    try:
+        return int(getattr(image, "n_frames", 1)) > 1
+    except Exception:  # a page after the first is damaged
+        return True
 
 
 def _deep(image: Image.Image) -> bool:
