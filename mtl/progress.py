@@ -56,7 +56,7 @@ class OnOneBar:
         self.bar = bar
         self.about = f"{about}: " if about else ""
 
-    def step(self, name: str, done: int, total: int, text: str = "") -> None:
+    def step(self, name: str, done: float, total: int, text: str = "") -> None:
         """Tell of a step."""
         at = min(done, total - 1) if total > 1 else 0
         self.reporter.step(self.bar, at, max(total, 1), f"{self.about}{name}  {text}")

@@ -168,7 +168,7 @@ class _Steps(OnOneBar):
         super().__init__(reporter, "trial")
         self.beat = beat
 
-    def step(self, name: str, done: int, total: int, text: str = "") -> None:
+    def step(self, name: str, done: float, total: int, text: str = "") -> None:
         """Tell of a step."""
         self.beat()
         super().step(name, done, total, text)
