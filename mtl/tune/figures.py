@@ -18,7 +18,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mtl.report.figures import INK, PALETTE, new_figure, svg
-from mtl.tune.plan import Parameter, Plan
+from mtl.tune.plan import Parameter, Plan, short_key
 
 __all__ = ["WIDE", "importances_note", "study_figures", "trial_state"]
 
@@ -255,5 +255,5 @@ def _pareto(study: optuna.Study, plan: Plan) -> str:
 
 
 def _short(key: str) -> str:
-    stage, _, rest = key.partition(".")
-    return f"{rest.rpartition('.')[2].replace('_', ' ')} ({stage.replace('_', ' ')})"
+    stage, _, _ = key.partition(".")
+    return f"{short_key(key).replace('_', ' ')} ({stage.replace('_', ' ')})"

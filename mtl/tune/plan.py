@@ -11,7 +11,7 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 from mtl.errors import ConfigError
 from segmentation.settings import Settings
 
-__all__ = ["METRICS", "Parameter", "Plan", "Space"]
+__all__ = ["METRICS", "Parameter", "Plan", "Space", "short_key"]
 
 Scalar = bool | int | float | str
 Number = FiniteFloat | int
@@ -135,3 +135,14 @@ class Plan(Settings):
     def identity(self) -> dict[str, Any]:
         """Return what makes a study: all but how many trials, where it is stored and when a worker counts as dead."""
         return self.model_dump(mode="json", exclude={"trials", "storage", "grace"})
+
+
+def short_key(key: str) -> str:
+    """Return the last part of a key, and the part before it where several sections have such a one.
+
+    Examples:
+        >>> short_key("multi_cell.train.epochs"), short_key("multi_cell.preprocess.segment.method")
+        ('epochs', 'segment.method')
+    """
+    parts = key.split(".")
+    return ".".join(parts[-2:]) if parts[-1] == "method" else parts[-1]

@@ -52,7 +52,7 @@ def test_the_model_says_of_files_what_the_run_wrote_of_them(
     sets = [
         f"multi_cell.preprocess.segment={{{segment}}}",
         f"multi_cell.preprocess.fit={fit}",
-        "multi_cell.train.epochs=1",
+        "multi_cell.train.epochs=2",
         "against=[]",
     ]
     experiment = tiny_experiment(rendered, *sets, "evaluation.baselines=false", stages=(1, 3))
@@ -93,7 +93,7 @@ def test_all_preprocessing_travels_with_the_model(rendered: Path, tmp_path: Path
         grey = np.array([0, 128, 255], np.uint8)[threshold(decode_rgb(path))]
         write_image(masks / f"{path.stem}.png", grey)
     block = block.replace("WEIGHTS", str(weights)).replace("MASKS", str(masks))
-    sets = [f"single_cell.preprocess={{image_size: 32, {block}}}", "single_cell.train.epochs=1", "against=[]"]
+    sets = [f"single_cell.preprocess={{image_size: 32, {block}}}", "single_cell.train.epochs=2", "against=[]"]
     experiment = tiny_experiment(rendered, *sets, "evaluation.baselines=false", stages=(1, 2))
     stage = last_stage(execute(experiment, tmp_path, "").run, "1,2")
     shutil.rmtree(weights)

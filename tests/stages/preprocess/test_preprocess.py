@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from segmentation.errors import ParameterError
+from segmentation.errors import ModelError, ParameterError
+from segmentation.networks import NetworkRecipe, create_network
+from segmentation.weights import ModelCard, save_network
 from stages.assemble import Assembled, assemble, make_task
 from stages.data.images import load_rgb
 from stages.data.sample import Sample
@@ -88,6 +90,28 @@ def test_an_image_that_cannot_be_segmented_is_named(rendered: Path, monkeypatch:
     with pytest.raises(DataError, match="nothing to see") as caught:
         prepare("otsu-saturation").store(data.samples, "broken")
     assert data.samples[0].path.name in str(caught.value)
+
+
+def test_weights_travel_and_others_are_not_taken_for_them(tmp_path: Path) -> None:
+    for width in (2, 3):
+        recipe = NetworkRecipe(width=width, depth=2)
+        card = ModelCard("tiny", recipe, "nothing", "Apache-2.0")
+        save_network(create_network(recipe), tmp_path / f"{width}.safetensors", card)
+    segment = {"method": "residual_unet", "weights": str(tmp_path / "2.safetensors")}
+    own = Preprocess(PreprocessSettings.model_validate({"segment": segment}))
+    (tmp_path / "model").mkdir()
+    own.save(tmp_path / "model")
+    identity = own.identity
+    (tmp_path / "2.safetensors").unlink()
+    copy = Preprocess.of_model(own.settings, own.fitted, tmp_path / "model")
+    assert copy.identity == identity
+    copy.check()
+    for suffix in ("safetensors", "json"):
+        other = (tmp_path / f"3.{suffix}").read_bytes()
+        (tmp_path / "model" / f"segmentation.{suffix}").write_bytes(other)
+    assert copy.identity != identity
+    with pytest.raises(ModelError, match=r"2\.safetensors"):
+        own.check()
 
 
 def test_the_network_that_segments_is_part_of_what_the_result_depends_on() -> None:
