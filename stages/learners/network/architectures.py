@@ -225,18 +225,28 @@ def _refusal(architecture: Architecture, pool: str, size: int) -> ModelError:
             f"Expected `--backbone` to be one that starts, but {name} does not ({reason}); do choose another of `mtl backbones`"
         )
     expected = f"Expected `--image-size` to be {{}} for {name}, but got {size}; do give {{}}"
-    steps = [step for step in range(2, native) if native % step == 0]
-    step = next((step for step in steps if takes(native + step) and takes(native + 3 * step)), native)
+    # Some take every size from one on, and below it such as divide evenly.
+    even = (each for each in (16, 32) if takes(_up(size, each)) and takes(_up(size, each) + each))
+    step = next(even, native)
     if takes(native + 1) and takes(native + 3):
         least = _least(takes, size, native, 1)
-        return ModelError(expected.format(f"at least {least}", f"--image-size {least} or more"))
+        if _up(size, step) >= least:
+            return ModelError(expected.format(f"at least {least}", f"--image-size {least} or more"))
+    elif step == native:
+        steps = (step for step in range(2, native) if native % step == 0)
+        step = next((step for step in steps if takes(native + step) and takes(native + 3 * step)), native)
     if step == native:
         return ModelError(expected.format(native, f"--image-size {native}"))
     least = _least(takes, size // step * step, native, step) if size < native else step
-    above = max(least, -(-size // step) * step)
-    near = [side for side in (size // step * step, above) if side >= least and takes(side)] or [native]
-    text = f"a multiple of {step}" + (f", at least {least}" if size < least else "")
-    return ModelError(expected.format(text, " or ".join(map(str, dict.fromkeys(near)))))
+    near = [
+        side for side in (size // step * step, max(least, _up(size, step))) if side >= least and takes(side)
+    ]
+    text = f"a multiple of {step}" + (f", at least {least}," if size < least else "")
+    return ModelError(expected.format(text, " or ".join(map(str, dict.fromkeys(near or [native])))))
+
+
+def _up(size: int, step: int) -> int:
+    return -(-size // step) * step
 
 
 def _least(takes: Any, low: int, high: int, step: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,10 @@ def unfit(own: State, state: State) -> str | None:
 def stored_size(module: nn.Module, state: State) -> int | None:
     """Return the side in px of the images that a transformer's position embedding was made for; None where it has none."""
     embedded = state.get("pos_embed", state.get(f"{_PREFIX}pos_embed"))
-    patch = getattr(getattr(module, "patch_embed", None), "patch_size", None)
+    embed = getattr(module, "patch_embed", None)
+    patch = (
+        None if hasattr(embed, "backbone") else getattr(embed, "patch_size", None)
+    )  # of pixels, not of features
     own = module.state_dict().get("pos_embed")
     if embedded is None or own is None or patch is None or embedded.ndim != 3 or own.ndim != 3:
         return None
@@ -134,9 +138,11 @@ def _resampled(key: str, value: torch.Tensor, own: torch.Tensor) -> torch.Tensor
             return functional.interpolate(value, size=shape[2:], mode="bicubic", antialias=True)
     if leaf == "relative_position_bias_table":
         window = (shape[-1] + 1) // 2 if len(shape) == 3 else (math.isqrt(shape[0]) + 1) // 2
-        fitted = resize_rel_pos_bias_table(
-            value, new_window_size=(window, window), new_bias_shape=tuple(shape)
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about the order of timm's values in memory
+            fitted = resize_rel_pos_bias_table(
+                value, new_window_size=(window, window), new_bias_shape=tuple(shape)
+            )
         return fitted
     if leaf in ("rel_pos_h", "rel_pos_w", "height_rel", "width_rel") and value.shape[1] == shape[1]:
         return functional.interpolate(value.T[None], size=shape[0], mode="linear")[0].T

@@ -88,6 +88,7 @@ def _hint(name: str) -> str:
         return _NOT_KEPT[wanted]
     squeezed = {_squeezed(candidate): candidate for candidate in known_backbones()}
     near = [squeezed[key] for key in difflib.get_close_matches(wanted, squeezed, n=3, cutoff=0.6)]
+    near = near or [name for key, name in squeezed.items() if wanted and key.startswith(wanted)][:3]
     return f"did you mean {' or '.join(near)}?" if near else "see `mtl backbones`"
 
 

@@ -66,16 +66,26 @@ def depth_groups(backbone: nn.Module) -> list[list[str]]:
 
     Groups follow timm's own matcher where the backbone has one, else its top-level children, and the layers of those that are sequences.
     """
-    from timm.models import group_parameters
-
     names = [name for name, _ in backbone.named_parameters()]
-    matcher = getattr(backbone, "group_matcher", None)
-    if matcher is not None:
-        grouped = group_parameters(backbone, matcher(coarse=True))
-        return [list(grouped[depth]) for depth in sorted(grouped)]
+    matched = _matched(backbone)
+    if matched:
+        return matched
     groups: dict[str, list[str]] = {}
     for name in names:
-        child, layer, *_ = name.split(".")
+        child, *rest = name.split(".")
         nested = isinstance(getattr(backbone, child), nn.Sequential)
-        groups.setdefault(f"{child}.{layer}" if nested else child, []).append(name)
+        groups.setdefault(f"{child}.{rest[0]}" if nested else child, []).append(name)
     return list(groups.values())
+
+
+def _matched(backbone: nn.Module) -> list[list[str]]:
+    from timm.models import group_parameters
+
+    matcher = getattr(backbone, "group_matcher", None)
+    if matcher is None:
+        return []
+    try:
+        grouped = group_parameters(backbone, matcher(coarse=True))
+    except AssertionError:  # RDNet's knows fine groups alone, which are out of order
+        return []
+    return [list(grouped[depth]) for depth in sorted(grouped)]
