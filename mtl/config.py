@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mtl.errors import ConfigError
-from mtl.loading import load_settings
+from mtl.loading import load_settings, read_tree
 from segmentation.settings import Hardware, Seed, Settings
 from stages import STAGES
 from stages.settings import ExternalSettings, ImageNetSettings, StageSettings
@@ -21,6 +22,7 @@ __all__ = [
     "FolderName",
     "Rendering",
     "check_order",
+    "config_to_continue",
     "load_config",
     "parse_chains",
     "parse_stages",
@@ -186,6 +188,31 @@ def check_order(chain: tuple[int, ...], flag: str = "--stages") -> None:
         raise ConfigError(
             f"Expected `{flag}` to rise from 1 (ImageNet) over 2 (single cell) to 3 (multi-cell), but got {text!r}; do write 1,2,3 or 1,3"
         )
+
+
+def config_to_continue(start: Path) -> dict[str, Any]:
+    """Return the configuration of the run that `--from` names, for a run that goes on from it: the same data, sizes and backbone.
+
+    Its name and the chains that it was compared with are its own and are left out.
+
+    Args:
+        start: Run folder, or the folder of one of its stages.
+
+    Raises:
+        ConfigError: If no run lies there.
+    """
+    for folder in (start, start.parent.parent):
+        if (folder / "config.yaml").is_file():
+            tree = read_tree(folder / "config.yaml")
+            # A benchmark's configuration holds its design, too.
+            return {
+                key: tree[key]
+                for key in Experiment.model_fields
+                if key in tree and key not in ("name", "against")
+            }
+    raise ConfigError(
+        f"Expected `--from` to be a run folder or the folder of one of its stages, but {start} has no config.yaml; do give what `mtl run` printed"
+    )
 
 
 def load_config(

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from mtl.errors import ConfigError
 from segmentation.settings import Settings
 
-__all__ = ["config_names", "config_path", "dump_settings", "load_settings"]
+__all__ = ["config_names", "config_path", "dump_settings", "load_settings", "read_tree"]
 
 S = TypeVar("S", bound=Settings)
 
@@ -69,7 +69,7 @@ def load_settings(
     Raises:
         ConfigError: One line that names the key.
     """
-    tree = _read_tree(config_path(name)) if isinstance(name, str) else copy.deepcopy(dict(name))
+    tree = read_tree(config_path(name)) if isinstance(name, str) else copy.deepcopy(dict(name))
     for key, value in (overrides or {}).items():
         _assign(tree, key, value)
     for text in sets:
@@ -99,7 +99,12 @@ def _config_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
 
 
-def _read_tree(path: Path) -> dict[str, Any]:
+def read_tree(path: Path) -> dict[str, Any]:
+    """Return the keys and values of a configuration file, laid over those of its `base`.
+
+    Raises:
+        ConfigError: If it cannot be read.
+    """
     try:
         tree = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -114,7 +119,7 @@ def _read_tree(path: Path) -> dict[str, Any]:
             f"Expected {path} to hold keys and values, but got {type(tree).__name__}; do write `key: value` a line"
         )
     base = tree.pop("base", None)
-    return _merge(_read_tree(config_path(str(base))), tree) if base else tree
+    return _merge(read_tree(config_path(str(base))), tree) if base else tree
 
 
 def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -160,6 +160,7 @@ class StageRecord(Record):
         weights: Where the backbone came from.
         lineage: Numbers of the stages that its weights went through.
         seconds: That it took.
+        backbone: Fingerprint of the backbone that it leaves, bit for bit; None where it has none.
     """
 
     number: int
@@ -168,6 +169,7 @@ class StageRecord(Record):
     weights: WeightRecord
     lineage: tuple[int, ...] = (1,)
     seconds: float
+    backbone: str | None = None
 
 
 class LearnedRecord(StageRecord):
@@ -175,6 +177,7 @@ class LearnedRecord(StageRecord):
 
     Attributes:
         parent: Key of the stage before.
+        start: Fingerprint of the backbone that it began from.
         classes: In the order of the probabilities.
         settings: Of the stage.
         data: What it learned from.
@@ -189,6 +192,7 @@ class LearnedRecord(StageRecord):
     """
 
     parent: str
+    start: str | None = None
     classes: tuple[str, ...]
     settings: StageSettings
     data: DataRecord
@@ -203,10 +207,19 @@ class LearnedRecord(StageRecord):
 
 
 class Comparison(Record):
-    """Difference of two chains' last stages on the same test images: first minus second."""
+    """Difference of two chains' last stages on the same test images: first minus second.
+
+    Attributes:
+        first: A chain.
+        second: Another.
+        same_start: Whether both last stages began from the same backbone, bit for bit: then a chain is compared with itself.
+        accuracy: First minus second.
+        macro_f1: First minus second.
+    """
 
     first: str
     second: str
+    same_start: bool
     accuracy: Reach
     macro_f1: Reach
 
@@ -240,9 +253,11 @@ class ChainScores(Record):
         scores: By metric.
         detection: Accuracy of telling the healthy class from all others; None without one.
         colour: Scores of colour alone; empty where it was not asked.
+        start: Fingerprint of the backbone that its last stage began from.
     """
 
     stage: str
+    start: str | None = None
     seconds: float
     scores: dict[str, Number]
     detection: float | None

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segmentation.cache import cache_folder
+from stages.data.damaged import leave_out_damaged
 from stages.data.images import content_key, load_rgb
+from stages.data.rare import settle_rare
 from stages.data.sample import Sample
 from stages.data.sources import SourceSet, class_names, label_note, read_sources
 from stages.preprocess import Preprocess
@@ -26,6 +28,7 @@ from stages.task import Task
 
 __all__ = ["Assembled", "Told", "assemble", "make_task", "split_stages"]
 
+LEAKS = "This split leaks: patients, slides and copies of images stand on both sides. Its scores measure the leak and nothing else."
 Told = Callable[[str, int, int], None]
 """Called with (what is being done, done, total)."""
 
@@ -80,21 +83,26 @@ def assemble(settings: DataSettings, near_duplicates: bool, tell: Told | None = 
         DataError: If the data cannot be read, has fewer than two classes, or an image is damaged.
     """
     samples, sources = read_sources(settings)
-    classes = class_names(samples, sources, settings.positive)
     stated = {sample.name: sample.group for sample in samples if sample.group is not None}
-    notes = [
-        note
-        for one, source in zip(settings.each(), sources, strict=True)
-        for note in label_note(one, source, classes)
-    ]
+    samples, notes = settle_rare(samples, settings)
+    name = "+".join(source.name for source in sources)
     fingerprint = content_key(samples)
-    if near_duplicates:
-        name = "+".join(source.name for source in sources)
+    if settings.on_bad_file == "leave-out":
+        told = _bind(tell, f"{name}: look for damaged images")
+        samples, damaged = leave_out_damaged(samples, fingerprint, told)
+        notes, fingerprint = notes + damaged, content_key(samples)
+    classes = class_names(samples, sources, settings.positive)
+    for one, source in zip(settings.each(), sources, strict=True):
+        notes += label_note(one, source, classes)
+    if settings.groups == "ignore":
+        samples = [replace(sample, group=None) for sample in samples]
+        sources = tuple(replace(source, unit=f"image ({source.unit} ignored)") for source in sources)
+        notes += (LEAKS,)
+    elif near_duplicates:
         samples, report = group_copies(samples, fingerprint, _bind(tell, f"{name}: decode"))
-        notes += [*report.sentences(), *_across(samples)]
-    units = {source.name: source.dataset.split_unit for source in sources}
-    unit = "; ".join(f"{name}: {own}" if len(units) > 1 else own for name, own in units.items())
-    return Assembled(sources, tuple(samples), classes, fingerprint, unit, tuple(notes), stated)
+        notes += (*report.sentences(), *_across(samples))
+    units = [f"{source.name}: {source.unit}" if len(sources) > 1 else source.unit for source in sources]
+    return Assembled(sources, tuple(samples), classes, fingerprint, "; ".join(units), notes, stated)
 
 
 def _across(samples: Sequence[Sample]) -> tuple[str, ...]:

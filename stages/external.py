@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.assemble import Assembled, Told
+from stages.data.damaged import leave_out_damaged
 from stages.data.images import content_key
 from stages.data.sample import Sample
 from stages.data.sources import OTHER, SourceSet, label_note, read_source, shorten
@@ -99,7 +100,11 @@ def assemble_external(
     source = SourceSet.of(settings, name)
     samples = read_source(settings, source, positive)
     _check_classes(samples, name, number, classes, positive, key)
+    damaged: tuple[str, ...] = ()
     fingerprint = content_key(samples)
+    if settings.on_bad_file == "leave-out":
+        samples, damaged = leave_out_damaged(samples, fingerprint)
+        fingerprint = content_key(samples)
     known = trained.knows(samples)
     told = (lambda done, total: tell(f"{name}: decode", done, total)) if tell else None
     grouped, report = group_copies(samples, fingerprint, told)
@@ -122,6 +127,7 @@ def assemble_external(
         *label_note(settings, source, sorted({sample.label for sample in kept})),
         f"{len(near)} of {len(samples)} images were left out as near-duplicates of what was trained or validated on"
         + (f", and {len(seen)} as trained on themselves." if seen else "."),
+        *damaged,
         *report.sentences()[1:],
     ]
     if absent:

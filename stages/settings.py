@@ -46,6 +46,20 @@ class SourceSettings(Settings):
     limit: Annotated[int, Field(ge=1)] | None = Field(
         None, description="at most so many images a class, evenly spread"
     )
+    least_groups: Annotated[int, Field(ge=1)] = Field(
+        3, description="a class in fewer patients, slides or images without either is rare"
+    )
+    rare: Literal["stop", "drop", "merge"] = Field(
+        "stop",
+        description="rare classes: stop where a split cannot hold them, leave them out, or make them one, `rare`",
+    )
+    groups: Literal["known", "ignore"] = Field(
+        "known",
+        description="ignore: split as if every image were alone, which leaks; for measuring by how much, no more",
+    )
+    on_bad_file: Literal["stop", "leave-out"] = Field(
+        "stop", description="a damaged image stops the run, or is left out and named in the report"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -101,6 +115,9 @@ class ExternalSettings(SourceSettings):
 
     stage: Literal[1, 2, 3] | None = Field(
         None, description="which stage is scored; the last of a chain if none"
+    )
+    on_bad_file: Literal["stop", "leave-out"] = Field(
+        "stop", description="a damaged image stops the run, or is left out and named in the report"
     )
     seen: Literal["stop", "leave-out"] = Field(
         "stop", description="images that were trained on stop the run, or are left out"
@@ -234,6 +251,15 @@ class TrainSettings(Settings):
     keep: Literal["best", "last"] = Field(
         "best", description="weights of the best validation epoch or of the last"
     )
+
+    @model_validator(mode="after")
+    def _backbone_learns(self) -> TrainSettings:
+        if self.policy != "frozen" and self.epochs <= self.head_epochs:
+            raise ValueError(
+                f"Expected `epochs` to be above `head_epochs` = {self.head_epochs}, but got {self.epochs}: the head would learn alone; "
+                "do give more epochs, or ask for it with policy=frozen, or set head_epochs=0"
+            )
+        return self
 
 
 class SegmentSettings(Settings):

@@ -60,6 +60,7 @@ def _scores(stages: list[StageFolder], cell: Cell, draw: int) -> ChainScores:
     best = record.over_colour.baseline if record.over_colour else None
     return ChainScores(
         stage=stages[-1].path.name,
+        start=record.start,
         seconds=sum(stage.record().seconds for stage in stages),
         scores=scores,
         detection=_detection(predictions),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mtl.comparison.report import ComparisonContent, PaperRow
 from mtl.comparison.tables import Predictions, Scores, read_predictions
 from mtl.progress import Reporter
 from mtl.records import CellRecord, LearnedRecord
+from mtl.run.empty import empty_comparison
 from mtl.runs import StageFolder, environment
 
 __all__ = ["benchmark_and_report", "summarise"]
@@ -107,9 +109,20 @@ def _splits(results: Results, design: Design) -> Splits:
 
 def _chains(results: Results, backbone: str, design: Design, several: bool) -> Compared:
     title = f"{design.metric.replace('_', ' ')} of the chains" + (f", {backbone}" if several else "")
-    return compare_scores(
-        _table(results, backbone, design.metric), _splits(results, design), design.rope, title
-    )
+    scores = _table(results, backbone, design.metric)
+    compared = compare_scores(scores, _splits(results, design), design.rope, title)
+    verdicts = zip(compared.pairs, compared.verdicts, strict=True)
+    chosen = [result for result in results if result.backbone == backbone]
+    said = tuple(_verdict(chosen, pair.first_name, pair.second_name, verdict) for pair, verdict in verdicts)
+    return replace(compared, verdicts=said)
+
+
+def _verdict(results: Results, first: str, second: str, verdict: str) -> str:
+    """Return the verdict on two chains, what is empty about it before it."""
+    starts = [(result.chains[first].start, result.chains[second].start) for result in results]
+    same = sum(one == other is not None for one, other in starts)
+    empty = empty_comparison(first, second, same, len(starts))
+    return verdict if empty is None else empty if same == len(starts) else f"{empty}. {verdict}"
 
 
 def _backbones(results: Results, backbones: Sequence[str], design: Design) -> Compared:

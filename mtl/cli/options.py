@@ -27,6 +27,7 @@ __all__ = [
     "MultiCell",
     "Name",
     "Precision",
+    "RunConfig",
     "Runs",
     "Seed",
     "Sets",
@@ -46,6 +47,14 @@ Accelerator = Annotated[str | None, typer.Option(help="auto, cpu, gpu, mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Backbone = Annotated[str | None, typer.Option(help="Any timm model.")]
 Config = Annotated[str, typer.Option(help="YAML file, or a name that `mtl configs` lists.")]
+RunConfig = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        help="YAML file, or a name that `mtl configs` lists.",
+        show_default="default, or that of --from",
+    ),
+]
 ConfigFile = Annotated[str | None, typer.Option("--config", help="YAML file with these settings.")]
 Devices = Annotated[str | None, typer.Option(help="Number of devices, or auto.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")]

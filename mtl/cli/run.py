@@ -11,13 +11,13 @@ from mtl.cli.options import (
     Accelerator,
     AsJson,
     Backbone,
-    Config,
     Devices,
     Epochs,
     ImageSize,
     MultiCell,
     Name,
     Precision,
+    RunConfig,
     Runs,
     Seed,
     Sets,
@@ -41,13 +41,14 @@ def run(
     ] = None,
     backbone: Backbone = None,
     weights: Weights = None,
-    config: Config = "default",
+    config: RunConfig = None,
     name: Name = None,
     runs: Runs = Path("runs"),
     single_cell: SingleCell = None,
     multi_cell: MultiCell = None,
     start: Annotated[
-        Path | None, typer.Option("--from", help="Start from a finished run or stage folder.")
+        Path | None,
+        typer.Option("--from", help="Go on from a finished run or stage folder, with its configuration."),
     ] = None,
     epochs: Epochs = None,
     batch_size: Annotated[int | None, typer.Option(help="Images in a batch.")] = None,
@@ -79,7 +80,7 @@ def run(
     The default runs ImageNet -> single cell -> multi-cell on rendered smears, and the classical chain 1,3 beside it.
     Stop it with Ctrl-C; the same command goes on where it stopped. Finished stages are reused.
     """
-    from mtl.config import load_config
+    from mtl.config import config_to_continue, load_config
 
     given = overrides(
         stages=stages, against=against, backbone=backbone, weights=weights, name=name, seed=seed,
@@ -87,7 +88,8 @@ def run(
         batch_size=batch_size, learning_rate=learning_rate, image_size=image_size, segment=segment,
         single_cell=single_cell, multi_cell=multi_cell, tests=test,
     )  # fmt: skip
-    experiment = load_config(config, given, sets or ())
+    base = config or (config_to_continue(start) if start else "default")
+    experiment = load_config(base, given, sets or ())
 
     from mtl.run.execute import execute
 

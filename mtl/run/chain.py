@@ -91,6 +91,7 @@ def _compare(chains: list[tuple[str, list[StageFolder]]], resamples: int, seed: 
     records = [folder.record() for folder in folders]
     if not all(isinstance(record, LearnedRecord) and record.evaluation for record in records):
         return None
+    starts = [record.start for record in records if isinstance(record, LearnedRecord)]
     one, other = (folder.predictions() for folder in folders)
     if one.names != other.names:
         return None
@@ -102,8 +103,9 @@ def _compare(chains: list[tuple[str, list[StageFolder]]], resamples: int, seed: 
         )
 
     return Comparison(
-        first=first, second=second, accuracy=difference("accuracy"), macro_f1=difference("macro_f1")
-    )
+        first=first, second=second, same_start=starts[0] == starts[1] is not None,
+        accuracy=difference("accuracy"), macro_f1=difference("macro_f1"),
+    )  # fmt: skip
 
 
 def prepare(

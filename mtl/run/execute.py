@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mtl.config import Experiment
-from mtl.errors import RunError
+from mtl.errors import ConfigError, RunError
 from mtl.progress import Reporter
 from mtl.records import ExternalRecord, LearnedRecord, OverColour, StageRecord
 from mtl.run.chain import run_experiment
+from mtl.run.empty import empty_comparison
 from mtl.run.rendered import with_rendered_data
 from mtl.runs import RunFolder, StageFolder, follows, open_run
 from segmentation.files import finite, write_text
@@ -44,13 +45,22 @@ class Result:
 
     def to_text(self) -> str:
         """Return a few lines for a person: scores beside colour alone, and where the files are."""
-        lines = []
+        lines = self._empty()
         for chain, records in self.stages.items():
             for record in records:
                 if isinstance(record, LearnedRecord):
                     lines += [_score_line(chain, record, record.evaluation)] if record.evaluation else []
                     lines += [_external_line(chain, record, test) for test in record.tests]
         return "\n".join([*lines, f"Wrote {self.run}", f"Report {self.report}"])
+
+    def _empty(self) -> list[str]:
+        ends = [(chain, records[-1]) for chain, records in self.stages.items()][:2]
+        learned = [(chain, record.start) for chain, record in ends if isinstance(record, LearnedRecord)]
+        if len(learned) < 2:
+            return []
+        (first, one), (second, other) = learned
+        told = empty_comparison(first, second, one == other is not None)
+        return [f"{told}."] if told else []
 
 
 def execute(experiment: Experiment, runs: Path, command: str, start: Path | None = None) -> Result:
@@ -66,6 +76,10 @@ def execute(experiment: Experiment, runs: Path, command: str, start: Path | None
         MtlError: If configuration or run folder are not usable.
         StagesError: If data, weights or training fail.
     """
+    if start and (runs / experiment.name).resolve() in (start.resolve(), *start.resolve().parents):
+        raise ConfigError(
+            f"Expected `--name` to be another run than `--from` {start}, but got {experiment.name!r}; do choose a new name"
+        )
     folder = RunFolder(runs / experiment.name)
     with folder.lock(), Reporter(quiet=follows()) as reporter:
         folder.claim("run")

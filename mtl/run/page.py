@@ -8,6 +8,7 @@ from typing import Any
 from mtl.records import OverColour, SourceRecord
 from mtl.report.page import render_page
 from mtl.run.content import RunContent, StageContent
+from mtl.run.empty import empty_comparison
 from stages.metrics import Evaluation, Interval
 from stages.settings import SegmentSettings
 
@@ -66,6 +67,7 @@ def render_html(content: RunContent) -> str:
         content=content,
         views=views,
         headline=headline(content),
+        empty=_empty(content),
         comparison=_comparison(content),
         scores=_SCORES,
         rendered=any(stage.rendered for stage in content.stages),
@@ -112,12 +114,19 @@ def _comparison(content: RunContent) -> str | None:
     told = content.record.comparison
     if told is None:
         return None
+    if told.same_start:
+        return None
     change = told.macro_f1
     pair = f"{told.first} against {told.second} on the same images: {_points(change)} of macro F1."
     if not (change.low > 0 or change.high < 0):
         return f"{pair} This one split and seed show no difference; repeats decide."
     better = told.first if change.value > 0 else told.second
     return f"{pair} On these images {better} is ahead; one split and seed are no proof, repeats decide."
+
+
+def _empty(content: RunContent) -> str | None:
+    told = content.record.comparison
+    return empty_comparison(told.first, told.second) if told and told.same_start else None
 
 
 def _caution(evaluation: Evaluation | None) -> str | None:

@@ -23,6 +23,7 @@ from stages.assemble import Assembled, make_task
 from stages.learners.classical.colour import colour_baselines
 from stages.learners.model import Fitting, Floats, Model
 from stages.learners.network.backbones import imagenet_backbone
+from stages.learners.network.fingerprint import backbone_fingerprint
 from stages.learners.network.model import NetworkLearner, NetworkModel
 from stages.learners.network.training import Watch
 from stages.metrics import Evaluation
@@ -58,7 +59,9 @@ def imagenet_stage(experiment: Experiment, run: RunFolder, reporter: Steps, weig
             started = time.perf_counter()
             record = imagenet_backbone(experiment.backbone, weights, folder.weights, seed)
             seconds = time.perf_counter() - started
-            told = StageRecord(number=1, name=stage.name, key=key, weights=record, seconds=seconds)
+            told = StageRecord(
+                number=1, name=stage.name, key=key, weights=record, seconds=seconds, backbone=backbone_fingerprint(folder.weights)
+            )  # fmt: skip
             write_record(folder.path / "stage.json", told)
     reporter.step(bar, 1, 1, folder.record().weights.source)
     return folder
@@ -225,8 +228,8 @@ class _Scoring:
         if isinstance(model, NetworkModel) and len(tested):
             device, precision = model.inference.device, model.inference.precision
         return LearnedRecord(
-            number=number, name=STAGES[number].name, key=key, parent=origin.key, lineage=(*origin.lineage, number),
-            weights=origin.weights, seconds=fitting.seconds, classes=self.data.classes, settings=self.experiment.stage(number),
+            number=number, name=STAGES[number].name, key=key, parent=origin.key, start=origin.backbone, lineage=(*origin.lineage, number),
+            weights=origin.weights, seconds=fitting.seconds, backbone=backbone_fingerprint(self.folder.weights), classes=self.data.classes, settings=self.experiment.stage(number),
             data=self._data(), best_epoch=fitting.best_epoch, parameters=fitting.parameters, device=device, precision=precision,
             evaluation=evaluation, baselines=baselines, over_colour=over_colour,
         )  # fmt: skip

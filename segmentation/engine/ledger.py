@@ -38,13 +38,19 @@ class Trainable(pl.LightningModule):
         """Return the network whose weights are kept."""
 
 
-def best_epoch(history: list[Row], monitor: str) -> int:
-    """Return the index of the best row: the lowest loss or the highest score, the earlier of equals; the last without validation."""
-    if monitor not in history[0]:
+def best_epoch(history: list[Row], monitor: str, first: int = 0) -> int:
+    """Return the index of the best row: the lowest loss or the highest score, the earlier of equals; the last without validation.
+
+    Args:
+        history: Rows by epoch, one or more.
+        monitor: Column that decides.
+        first: Rows before it do not count, unless there is no other.
+    """
+    if monitor not in history[0] or len(history) <= first:
         return len(history) - 1
     sign = 1.0 if monitor.endswith("loss") else -1.0
-    scores = [sign * row[monitor] if math.isfinite(row[monitor]) else math.inf for row in history]
-    return scores.index(min(scores))
+    scores = [sign * row[monitor] if math.isfinite(row[monitor]) else math.inf for row in history[first:]]
+    return first + scores.index(min(scores))
 
 
 class Ledger(pl.Callback):
@@ -59,6 +65,7 @@ class Ledger(pl.Callback):
         monitor: What makes an epoch the best, a column of the history.
         patience: Epochs without a better one after which training stops; None never stops.
         keep_best: Keep the weights of the best epoch, else of the last.
+        first: Epochs before this one are never the best, and nothing waits for them.
         progress: Told about every step. Processes that are spawned tell nobody.
         identity: Of the training: a checkpoint of another one is refused.
     """
@@ -72,6 +79,7 @@ class Ledger(pl.Callback):
         monitor: str = "validation_loss",
         patience: int | None = None,
         keep_best: bool = False,
+        first: int = 0,
         progress: Progress | None = None,
         identity: str = "",
     ) -> None:
@@ -82,6 +90,7 @@ class Ledger(pl.Callback):
         self.monitor = monitor
         self.patience = patience
         self.keep_best = keep_best
+        self.first = first
         self.progress = progress
         self.identity = identity
         self.history: list[Row] = []
@@ -117,13 +126,13 @@ class Ledger(pl.Callback):
 
     def best(self) -> int:
         """Return the index of the epoch whose weights are kept."""
-        return best_epoch(self.history, self.monitor) if self.keep_best else len(self.history) - 1
+        return self._best() if self.keep_best else len(self.history) - 1
 
     def finished(self) -> bool:
         """Say whether nothing is left to train, by the number of epochs or by early stopping."""
         if not self.history:
             return False
-        waited = len(self.history) - 1 - best_epoch(self.history, self.monitor)
+        waited = len(self.history) - 1 - self._best()
         return len(self.history) >= self.epochs or (self.patience is not None and waited >= self.patience)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -151,6 +160,9 @@ class Ledger(pl.Callback):
         # Others read the weights when training is over.
         trainer.strategy.barrier()
         trainer.should_stop = self.finished()
+
+    def _best(self) -> int:
+        return best_epoch(self.history, self.monitor, self.first)
 
     def _tell(self, trainer: pl.Trainer) -> None:
         if self.progress and trainer.is_global_zero:

@@ -15,6 +15,7 @@ from stages.data.sets.all_idb2 import ALL_IDB2
 from stages.data.sets.bccd import BCCD, BCCD_CELLS
 from stages.data.sets.bloodmnist import BLOODMNIST
 from stages.data.sets.cnmc2019 import CNMC2019
+from stages.data.sets.deepapl import DEEPAPL, DEEPAPL_DIAGNOSIS
 from stages.data.sets.folder import FOLDER
 from stages.data.sets.manifest import MANIFEST
 from stages.data.sets.pbc import PBC
@@ -35,6 +36,8 @@ _ALL = (
     WBC_2,
     PBC,
     BLOODMNIST,
+    DEEPAPL,
+    DEEPAPL_DIAGNOSIS,
     FOLDER,
     MANIFEST,
 )

@@ -133,10 +133,7 @@ def _fill(
             if progress:
                 progress(done, len(samples))
     if problems:
-        more = (
-            f" (and {len(problems) - 1} more files; `mtl data check` lists them all)"
-            if len(problems) > 1
-            else ""
-        )
+        more = f" ({len(problems) - 1} more; " if len(problems) > 1 else " ("
+        more += "`mtl data check` lists all, `data.on_bad_file=leave-out` goes on without them)"
         raise DataError(problems[0] + more)
     store.flush()

@@ -293,7 +293,7 @@ def _check_fractions(test: float, validation: float, name: str = "`split.test`")
 def _too_few(label: str, groups: int, images: int) -> DataError:
     return DataError(
         f"Expected class {label!r} to have enough groups to train and to test on, but it has {groups} ({images} images); "
-        "do add images or drop the class with `data.drop`"
+        "do add images, or set `data.rare` to drop or merge"
     )
 
 
@@ -310,7 +310,7 @@ def _check_folds(samples: Sequence[Sample], table: GroupTable, folds: int) -> No
             way = f"set `split.folds` to {groups} or fewer" if groups > 1 else "add images"
             raise DataError(
                 f"Expected class {label!r} to have a group for each of `split.folds` = {folds}, but it has {groups} "
-                f"({images} images); do {way}, or drop the class with `data.drop`"
+                f"({images} images); do {way}, or set `data.rare` to drop or merge and `data.least_groups` to {folds}"
             )
 
 
@@ -366,5 +366,5 @@ def _absent(samples: Sequence[Sample], label: str, part: Part, left_out: int, de
     why += ", and another stage's split decided some of them" if decided else ""
     return DataError(
         f"Expected class {label!r} in the {part} part, but it is absent: it has {groups} groups ({len(members)} images){why}; "
-        "do add images, drop the class with `data.drop`, or change the fractions, folds or parts of the split"
+        f"do add images, set `data.rare` to drop or merge and `data.least_groups` to {groups + 1}, or change the split"
     )

@@ -80,7 +80,7 @@ def run() -> RunRecord:
     difference = Interval(0.1, NAN, NAN)
     return RunRecord(
         name="x", command="mtl run", chains={"1,2,3": ("a", "b")}, start=Path("/s"), environment={"torch": "2"},
-        comparison=Comparison(first="1,2,3", second="1,3", accuracy=difference, macro_f1=Interval(0, -1, 1)),
+        comparison=Comparison(first="1,2,3", second="1,3", same_start=False, accuracy=difference, macro_f1=Interval(0, -1, 1)),
     )  # fmt: skip
 
 

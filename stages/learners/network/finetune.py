@@ -5,7 +5,7 @@ from __future__ import annotations
 from segmentation import schedule
 from stages.settings import TrainSettings
 
-__all__ = ["first_learning_groups", "group_scale", "rate_factor"]
+__all__ = ["first_kept_epoch", "first_learning_groups", "group_scale", "rate_factor"]
 
 
 def first_learning_groups(train: TrainSettings, epoch: int, groups: int) -> int:
@@ -26,6 +26,15 @@ def first_learning_groups(train: TrainSettings, epoch: int, groups: int) -> int:
     return 0
 
 
+def first_kept_epoch(train: TrainSettings) -> int:
+    """Return the first epoch whose weights may be kept: where layers of the backbone shall learn, none in which the head did alone.
+
+    Else the best epoch may be one before anything but the head was trained, and a chain that kept it would be the chain without
+    that stage.
+    """
+    return 0 if train.policy == "frozen" else train.head_epochs
+
+
 def group_scale(train: TrainSettings, group: int, groups: int) -> float:
     """Return the factor on the learning rate of a depth group; the head's is 1 (layer-wise decay: Howard & Ruder 2018)."""
     if train.policy == "layer_decay":
@@ -40,7 +49,7 @@ def rate_factor(train: TrainSettings, step: int, steps_per_epoch: int) -> float:
     Exponential is continuous in the epoch (paper A, II-F: 0.001 with exponential decay); cosine rises linearly over the
     first `warmup` of all steps and ends at 0.
     """
-    head_epochs = 0 if train.policy == "frozen" else train.head_epochs
+    head_epochs = first_kept_epoch(train)
     step -= head_epochs * steps_per_epoch
     if step < 0:
         return train.head_learning_rate / train.learning_rate

@@ -27,6 +27,7 @@ from segmentation.probe import probe_images
 from segmentation.settings import Hardware
 from stages.learners.network.backbones import load_state
 from stages.learners.network.batches import EpochSampler, make_loader, task_part
+from stages.learners.network.finetune import first_kept_epoch
 from stages.learners.network.module import StageModule, stage_loss
 from stages.learners.network.network import Network
 from stages.settings import StageSettings
@@ -93,6 +94,7 @@ def train_stage(
         monitor=rules.monitor,
         patience=rules.patience,
         keep_best=rules.keep == "best",
+        first=first_kept_epoch(rules),
         progress=progress,
     )
     resumes = ledger.resume()

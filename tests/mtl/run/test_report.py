@@ -58,7 +58,8 @@ def stage(
         "number": number, "name": "single_cell" if number == 2 else "multi_cell", "key": key, "classes": classes, "weights": WEIGHTS,
         "parent": "aaa", "device": "cpu" if tested else "", "precision": "32-true" if tested else "",
         "settings": {"data": {"dataset": "all-idb1"}, "head": {"hidden": [8], "dropout": 0.1}, "image_size": 32, "train": {"batch_size": 4}},
-        "data": {"dataset": "all-idb1", "root": str(run.path), "rendered": rendered, "fingerprint": "f", "counts": counts, "unit": "slide", "split": "grouped",
+        "data": {"dataset": "all-idb1", "sources": [{"name": "all-idb1", "dataset": "all-idb1", "root": str(run.path), "rendered": rendered,
+                 "unit": "slide", "images": 60, "groups": 19}], "rendered": rendered, "fingerprint": "f", "counts": counts, "unit": "slide", "split": "grouped",
                  "groups": {"train": 9, "validation": 2, "test": 8}, "notes": ["A plain note."]},
         "best_epoch": 1, "parameters": 1234, "seconds": 3.2,
         "evaluation": evaluation.to_json() if tested else None, "baselines": {"1-NN": poor.to_json()} if tested else {},
@@ -96,7 +97,13 @@ def build(
     }
     difference = {"value": 0.1, "low": -0.05, "high": 0.2}
     comparison = (
-        {"first": "1,2,3", "second": "1,3", "accuracy": difference, "macro_f1": difference}
+        {
+            "first": "1,2,3",
+            "second": "1,3",
+            "same_start": False,
+            "accuracy": difference,
+            "macro_f1": difference,
+        }
         if len(chains) > 1
         else None
     )

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import TINY_BACKBONE, called
 
 MTL = [sys.executable, "-c", "from mtl.cli.app import main; main()"]
@@ -139,6 +140,38 @@ def test_a_chain_starts_from_a_finished_run(finished: Path, rendered: Path, tmp_
     assert done.returncode == 0, done.stderr
     later = records(tmp_path / "runs" / "later")
     assert later["3 3"]["parent"] == records(finished)["1,2,3 2"]["key"]
+
+
+def test_a_run_that_goes_on_takes_data_size_and_backbone_from_where_it_begins(
+    finished: Path, tmp_path: Path
+) -> None:
+    begun = next(finished.glob("stages/2-*"))
+    for number, start in enumerate((finished, begun)):
+        name = f"later{number}"
+        more = ["--from", start, "--stages", "3", "--name", name, "--set", "multi_cell.train.batch_size=7"]
+        done = called("run", *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        told, origin = (
+            yaml.safe_load((folder / "config.yaml").read_text())
+            for folder in (tmp_path / "runs" / name, finished)
+        )
+        origin["multi_cell"]["train"]["batch_size"] = 7
+        assert told == origin | {"name": name, "stages": [3], "against": []}
+        assert records(tmp_path / "runs" / name)["3 3"]["parent"] == records(finished)["1,2,3 2"]["key"]
+    refused = called(
+        "run",
+        "--stages",
+        3,
+        "--from",
+        finished,
+        "--name",
+        finished.name,
+        "--runs",
+        finished.parent,
+        cwd=tmp_path,
+    )
+    assert refused.returncode == 2
+    assert "another run than `--from`" in refused.stderr
 
 
 def test_a_start_from_weights_does_not_test_on_what_they_have_learned(

@@ -20,7 +20,7 @@ from stages.errors import DataError
 def test_every_record_is_complete() -> None:
     assert list(CATALOGUE) == [
         "all-idb1", "all-idb2", "cnmc2019", "taleqani", "bccd", "bccd-cells",
-        "wbc-1", "wbc-2", "pbc", "bloodmnist", "folder", "manifest",
+        "wbc-1", "wbc-2", "pbc", "bloodmnist", "deepapl", "deepapl-diagnosis", "folder", "manifest",
     ]  # fmt: skip
     for name, dataset in CATALOGUE.items():
         assert dataset.name == name

@@ -169,3 +169,11 @@ def test_best_epoch_prefers_the_earlier_of_equals_and_skips_nan() -> None:
     assert (
         best_epoch([{"validation_macro_f1": 0.2}, {"validation_macro_f1": 0.9}], "validation_macro_f1") == 1
     )
+
+
+def test_an_epoch_of_the_head_alone_is_not_kept_where_layers_shall_learn() -> None:
+    rows = [{"validation_loss": loss} for loss in (0.1, 0.9, 0.5, 0.7)]
+    assert best_epoch(rows, "validation_loss") == 0
+    assert best_epoch(rows, "validation_loss", first=1) == 2
+    assert best_epoch(rows[:1], "validation_loss", first=1) == 0
+    assert best_epoch(rows[:2], "validation_loss", first=2) == 1
