@@ -83,36 +83,26 @@ def assemble(settings: DataSettings, near_duplicates: bool, tell: Told | None = 
         DataError: If the data cannot be read, has fewer than two classes, or an image is damaged.
     """
     samples, sources = read_sources(settings)
+    stated = {sample.name: sample.group for sample in samples if sample.group is not None}
     samples, notes = settle_rare(samples, settings)
-    fingerprint = content_key(samples)
     name = "+".join(source.name for source in sources)
-    tolerant = {
-        source.name
-        for one, source in zip(settings.each(), sources, strict=True)
-        if one.on_bad_file == "leave-out"
-    }
-    if tolerant:
+    fingerprint = content_key(samples)
+    if settings.on_bad_file == "leave-out":
         told = _bind(tell, f"{name}: look for damaged images")
-        samples, damaged = leave_out_damaged(
-            samples, fingerprint, told, tolerant if len(sources) > 1 else None
-        )
+        samples, damaged = leave_out_damaged(samples, fingerprint, told)
         notes, fingerprint = notes + damaged, content_key(samples)
     classes = class_names(samples, sources, settings.positive)
-    stated = {sample.name: sample.group for sample in samples if sample.group is not None}
-    notes += tuple(
-        note
-        for one, source in zip(settings.each(), sources, strict=True)
-        for note in label_note(one, source, classes)
-    )
-    units = {source.name: source.dataset.split_unit for source in sources}
-    unit = "; ".join(f"{name}: {own}" if len(units) > 1 else own for name, own in units.items())
+    for one, source in zip(settings.each(), sources, strict=True):
+        notes += label_note(one, source, classes)
     if settings.groups == "ignore":
-        samples, unit = [replace(sample, group=None) for sample in samples], f"image ({unit} ignored)"
-        stated, notes = {}, (*notes, LEAKS)
+        samples = [replace(sample, group=None) for sample in samples]
+        sources = tuple(replace(source, unit=f"image ({source.unit} ignored)") for source in sources)
+        notes += (LEAKS,)
     elif near_duplicates:
         samples, report = group_copies(samples, fingerprint, _bind(tell, f"{name}: decode"))
         notes += (*report.sentences(), *_across(samples))
-    return Assembled(sources, tuple(samples), classes, fingerprint, unit, notes, stated)
+    units = [f"{source.name}: {source.unit}" if len(sources) > 1 else source.unit for source in sources]
+    return Assembled(sources, tuple(samples), classes, fingerprint, "; ".join(units), notes, stated)
 
 
 def _across(samples: Sequence[Sample]) -> tuple[str, ...]:

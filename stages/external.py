@@ -100,8 +100,8 @@ def assemble_external(
     source = SourceSet.of(settings, name)
     samples = read_source(settings, source, positive)
     _check_classes(samples, name, number, classes, positive, key)
-    fingerprint = content_key(samples)
     damaged: tuple[str, ...] = ()
+    fingerprint = content_key(samples)
     if settings.on_bad_file == "leave-out":
         samples, damaged = leave_out_damaged(samples, fingerprint)
         fingerprint = content_key(samples)
@@ -125,9 +125,9 @@ def assemble_external(
         )
     notes = [
         *label_note(settings, source, sorted({sample.label for sample in kept})),
-        *damaged,
         f"{len(near)} of {len(samples)} images were left out as near-duplicates of what was trained or validated on"
         + (f", and {len(seen)} as trained on themselves." if seen else "."),
+        *damaged,
         *report.sentences()[1:],
     ]
     if absent:

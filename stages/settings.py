@@ -50,9 +50,6 @@ class SourceSettings(Settings):
     limit: Annotated[int, Field(ge=1)] | None = Field(
         None, description="at most so many images a class, evenly spread"
     )
-    on_bad_file: Literal["stop", "leave-out"] = Field(
-        "stop", description="a damaged image stops the run, or is left out and named in the report"
-    )
 
     @model_validator(mode="before")
     @classmethod
@@ -72,6 +69,9 @@ class DataSettings(SourceSettings):
         description="of several sources: each must hold every class; what one lacks is left out; or is kept",
     )
     positive: str | None = Field(None, description="make it two classes: this one against all others")
+    on_bad_file: Literal["stop", "leave-out"] = Field(
+        "stop", description="a damaged image stops the run, or is left out and named in the report"
+    )
     least_groups: Annotated[int, Field(ge=1)] = Field(
         3, description="a class in fewer patients, slides or images without either is rare"
     )
@@ -119,6 +119,9 @@ class ExternalSettings(SourceSettings):
 
     stage: Literal[1, 2, 3] | None = Field(
         None, description="which stage is scored; the last of a chain if none"
+    )
+    on_bad_file: Literal["stop", "leave-out"] = Field(
+        "stop", description="a damaged image stops the run, or is left out and named in the report"
     )
     seen: Literal["stop", "leave-out"] = Field(
         "stop", description="images that were trained on stop the run, or are left out"

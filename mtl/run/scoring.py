@@ -89,7 +89,7 @@ def source_record(source: SourceSet, samples: Sequence[Sample]) -> SourceRecord:
         dataset=source.dataset.name,
         root=source.root,
         rendered=source.rendered,
-        unit=source.dataset.split_unit,
+        unit=source.unit,
         images=len(samples),
         groups=len({group_name(sample) for sample in samples}),
     )

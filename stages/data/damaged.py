@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from segmentation.cache import cached
@@ -17,10 +17,7 @@ _VERSION = 1  # raise it when decoding becomes more or less strict
 
 
 def leave_out_damaged(
-    samples: Sequence[Sample],
-    fingerprint: str,
-    progress: Callable[[int, int], None] | None = None,
-    sources: Collection[str] | None = None,
+    samples: Sequence[Sample], fingerprint: str, progress: Callable[[int, int], None] | None = None
 ) -> tuple[list[Sample], tuple[str, ...]]:
     """Return the samples that decode, and a sentence for the report about those that do not.
 
@@ -30,14 +27,12 @@ def leave_out_damaged(
         samples: N of them.
         fingerprint: Hash of their content.
         progress: Called with (done, total).
-        sources: Of which damaged images are left out; all if None. Others stay, and stop whoever decodes them.
 
     Raises:
         WriteError: If the cache cannot be written.
     """
-    looked = [sample for sample in samples if sources is None or sample.source in sources]
-    key = f"{_VERSION}|{fingerprint}|{sorted(sources or ())}"
-    damaged = set(cached("damaged", key, lambda: {"names": _damaged(looked, progress)})["names"])
+    found = cached("damaged", f"{_VERSION}|{fingerprint}", lambda: {"names": _damaged(samples, progress)})
+    damaged = set(found["names"])
     if not damaged:
         return list(samples), ("Every image could be decoded.",)
     shown = ", ".join(sorted(damaged)[:3]) + (", ..." if len(damaged) > 3 else "")

@@ -39,12 +39,14 @@ class SourceSet:
         dataset: Entry of the catalogue.
         root: Its folder or file.
         rendered: Whether its images are rendered and not of patients.
+        unit: What its groups are.
     """
 
     name: str
     dataset: DataSet
     root: Path
     rendered: bool
+    unit: str
 
     @classmethod
     def of(cls, settings: SourceSettings, name: str) -> SourceSet:
@@ -60,7 +62,7 @@ class SourceSet:
                 f"Expected `data.root` to name the folder of {settings.dataset}, but got none; do give it"
             )
         rendered = any((folder / "rendered.json").is_file() for folder in (root, root.parent))
-        return cls(name, dataset, root, rendered)
+        return cls(name, dataset, root, rendered, dataset.split_unit)
 
 
 def source_names(datasets: Sequence[str]) -> tuple[str, ...]:
