@@ -132,9 +132,7 @@ def _open(path: Path) -> Image.Image:
     hush_libtiff()
     try:
         if path.is_file() and path.stat().st_size == 0:
-            raise BadFileError(
-                Problem(show(path), "an image", "an empty file (0 bytes)", _again(path))
-            )
+            raise BadFileError(Problem(show(path), "an image", "an empty file (0 bytes)", _again(path)))
         return Image.open(path, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         expected = f"an image of at most {MAX_SIDE} px a side"

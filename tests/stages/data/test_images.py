@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segmentation.masks import read_mask
-from stages.data.images import MAX_SIDE, content_key, load_mask, load_rgb
+from stages.data.images import MAX_SIDE, content_key, decode_rgb, load_mask, load_rgb
 from stages.data.sample import Sample
 from stages.errors import DataError
 
@@ -264,3 +264,19 @@ def test_fields_of_the_fingerprint_cannot_run_into_each_other(
     one = [Sample(path, "n", "".join(labels), "folder", group="g")]
     two = [Sample(path, "n" + labels[0], "".join(labels[1:]), "folder", group="g")]
     assert (content_key(one) == content_key(two)) == (labels[0] == "")
+
+
+def test_damaged_files_of_our_own_cache_are_made_again_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTL_CACHE", str(tmp_path / "cache"))
+    for folder, said in (
+        ("cache/rendered/0-1/im", f"delete {tmp_path}/cache/rendered/0-1 to"),
+        ("x", "download it again"),
+    ):
+        path = tmp_path / folder / "a.jpg"
+        path.parent.mkdir(parents=True)
+        for content in (b"", b"no image"):
+            path.write_bytes(content)
+            with pytest.raises(DataError, match=said):
+                decode_rgb(path)
