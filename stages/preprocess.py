@@ -163,7 +163,7 @@ def _masks(
 
 
 def _load(path: Path, count: int) -> list[npt.NDArray[np.uint8]]:
-    with np.load(path) as known:
+    with path.open("rb") as stream, np.load(stream) as known:
         masks = np.split(known["bytes"], known["ends"][:-1])
     if len(masks) != count:
         raise DataError(f"Expected {path} to hold {count} masks, but got {len(masks)}")
