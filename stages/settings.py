@@ -46,20 +46,6 @@ class SourceSettings(Settings):
     limit: Annotated[int, Field(ge=1)] | None = Field(
         None, description="at most so many images a class, evenly spread"
     )
-    least_groups: Annotated[int, Field(ge=1)] = Field(
-        3, description="a class in fewer patients, slides or images without either is rare"
-    )
-    rare: Literal["stop", "drop", "merge"] = Field(
-        "stop",
-        description="rare classes: stop where a split cannot hold them, leave them out, or make them one, `rare`",
-    )
-    groups: Literal["known", "ignore"] = Field(
-        "known",
-        description="ignore: split as if every image were alone, which leaks; for measuring by how much, no more",
-    )
-    on_bad_file: Literal["stop", "leave-out"] = Field(
-        "stop", description="a damaged image stops the run, or is left out and named in the report"
-    )
 
     @model_validator(mode="before")
     @classmethod
@@ -79,6 +65,20 @@ class DataSettings(SourceSettings):
         description="of several sources: each must hold every class; what one lacks is left out; or is kept",
     )
     positive: str | None = Field(None, description="make it two classes: this one against all others")
+    least_groups: Annotated[int, Field(ge=1)] = Field(
+        3, description="a class in fewer patients, slides or images without either is rare"
+    )
+    rare: Literal["stop", "drop", "merge"] = Field(
+        "stop",
+        description="rare classes: stop where a split cannot hold them, leave them out, or make them one, `rare`",
+    )
+    groups: Literal["known", "ignore"] = Field(
+        "known",
+        description="ignore: split as if every image were alone, which leaks; for measuring by how much, no more",
+    )
+    on_bad_file: Literal["stop", "leave-out"] = Field(
+        "stop", description="a damaged image stops the run, or is left out and named in the report"
+    )
 
     @model_validator(mode="after")
     def _one_or_several(self) -> DataSettings:
