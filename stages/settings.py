@@ -69,9 +69,6 @@ class DataSettings(SourceSettings):
         description="of several sources: each must hold every class; what one lacks is left out; or is kept",
     )
     positive: str | None = Field(None, description="make it two classes: this one against all others")
-    on_bad_file: Literal["stop", "leave-out"] = Field(
-        "stop", description="a damaged image stops the run, or is left out and named in the report"
-    )
     least_groups: Annotated[int, Field(ge=1)] = Field(
         3, description="a class in fewer patients, slides or images without either is rare"
     )
@@ -82,6 +79,9 @@ class DataSettings(SourceSettings):
     groups: Literal["known", "ignore"] = Field(
         "known",
         description="ignore: split as if every image were alone, which leaks; for measuring by how much, no more",
+    )
+    on_bad_file: Literal["stop", "leave-out"] = Field(
+        "stop", description="a damaged image stops the run, or is left out and named in the report"
     )
 
     @model_validator(mode="after")

@@ -45,6 +45,7 @@ def again(tiny_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_run, tmp_path / "runs" / "tiny"))
 
 
+@pytest.mark.filterwarnings("ignore:.*sklearn.utils.parallel.delayed:UserWarning")
 def test_a_finished_run_is_scored_elsewhere_and_not_trained_again(
     rendered: Path, elsewhere: Path, again: Path
 ) -> None:
@@ -151,7 +152,7 @@ def test_of_two_sources_one_is_left_out(elsewhere: Path, tmp_path: Path) -> None
         "--single-cell", f"folder:{elsewhere}", "--single-cell", f"folder:{other}",
         "--set", "single_cell.split.method=leave-one-source-out", "--set", "single_cell.split.source=folder-2",
         "--set", "single_cell.data.sources.1.share=0.5", "--set", "evaluation.resamples=100",
-        "--backbone", TINY_BACKBONE, "--weights", "none", "--image-size", "32", "--epochs", "1", cwd=tmp_path,
+        "--backbone", TINY_BACKBONE, "--weights", "none", "--image-size", "32", "--epochs", "2", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "stage 2, folder+folder-2: accuracy" in done.stdout

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segmentation.masks import read_mask
-from stages.data.images import MAX_SIDE, content_key, decode_rgb, load_mask, load_rgb
+from stages.data.images import MAX_SIDE, content_key, load_mask, load_rgb
 from stages.data.sample import Sample
 from stages.errors import DataError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,24 @@ def test_one_class_against_all_others_is_so_in_every_source(two: tuple[Path, Pat
     assert counts(stage)["folder-2", "other"] == 16
     with pytest.raises(DataError, match=r"data\.positive.*folder-2.*'a'.*alpha, b, c"):
         assemble(settings(two, positive="a"), near_duplicates=False)
+
+
+def test_damaged_files_rare_classes_and_ignored_groups_are_of_all_sources(
+    two: tuple[Path, Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "one"
+    shutil.copytree(two[0], broken)
+    (broken / "a" / "3.png").write_bytes(b"no image")
+    more = {"on_bad_file": "leave-out", "rare": "drop", "least_groups": 9, "groups": "ignore"}
+    stage = assemble(settings((broken, two[1]), second=MAPPED | {"limit": 1}, **more), near_duplicates=True)
+    assert counts(stage) == {
+        ("folder", "a"): 7,
+        ("folder", "b"): 8,
+        ("folder-2", "a"): 1,
+        ("folder-2", "b"): 1,
+    }
+    assert {sample.group for sample in stage.samples} == {None}
+    assert stage.unit.count("ignored") == 2
 
 
 @pytest.mark.parametrize(
