@@ -38,7 +38,7 @@ def shorten(text: str, length: int) -> str:
 class Steps(Protocol):
     """Who is told about progress."""
 
-    def step(self, name: str, done: int, total: int, text: str = "") -> None:
+    def step(self, name: str, done: float, total: int, text: str = "") -> None:
         """Tell that `done` of `total` steps of `name` are done."""
 
 
@@ -98,7 +98,7 @@ class Reporter:
         """Print one line above the bars."""
         self._progress.console.print(text, soft_wrap=True, markup=False)
 
-    def step(self, name: str, done: int, total: int, text: str = "") -> None:
+    def step(self, name: str, done: float, total: int, text: str = "") -> None:
         """Move the bar called `name`; it appears on first use.
 
         Away from a terminal a line is printed at the end, and at most every ten seconds before.
