@@ -140,7 +140,7 @@ def critical_difference(result: NemenyiResult) -> str:
         ranks = [result.ranks[result.names.index(name)] for name in clique]
         axis.hlines(-0.14 * (bar + 1), min(ranks) - 0.04, max(ranks) + 0.04, color=PALETTE[1], linewidth=3)
     axis.set_axis_off()
-    ranks = ", ".join(f"{name} {rank:.2f}" for name, rank in zip(result.names, result.ranks, strict=True))
+    means = ", ".join(f"{name} {rank:.2f}" for name, rank in zip(result.names, result.ranks, strict=True))
     return svg(
-        figure, f"Critical difference {result.critical_difference:.2f} of mean ranks, 1 is best: {ranks}"
+        figure, f"Critical difference {result.critical_difference:.2f} of mean ranks, 1 is best: {means}"
     )

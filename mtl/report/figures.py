@@ -67,8 +67,8 @@ def svg(figure: Figure, alt: str = "") -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "mtl"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
-    label = html.escape(" ".join((alt or _said(figure)).split()))
-    return f'<svg role="img" aria-label="{label}"' + text[text.index("<svg") + 4 :]
+    told = html.escape(" ".join((alt or _said(figure)).split()))
+    return f'<svg role="img" aria-label="{told}"' + text[text.index("<svg") + 4 :]
 
 
 def _said(figure: Figure) -> str:

@@ -95,7 +95,7 @@ def roc(stage: StageContent) -> str:
     )
     axis.set_title("ROC, area under it", loc="left", fontsize=9)
     legend_above(axis, 2)
-    areas = ", ".join(text.get_text() for text in axis.get_legend().get_texts())
+    areas = ", ".join(axis.get_legend_handles_labels()[1])
     return svg(figure, f"ROC curves of {stage.title}, area under each: {areas}")
 
 
