@@ -14,9 +14,8 @@ from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.segmentation import watershed
 
-from segmentation.bands import count_values, look_up
 from segmentation.errors import ParameterError
-from segmentation.masks import NUCLEUS, Labels
+from segmentation.masks import NUCLEUS, Labels, count_values, look_up
 
 __all__ = [
     "Cell",

@@ -18,7 +18,7 @@ from conftest import called, interruptible
 from PIL import Image
 from test_segment_images import MTL, Done, refused, refused_here
 
-from segmentation import hub
+from segmentation import networks
 from segmentation.weights import SHIPPED, load_network, read_card
 from stages.splits.split import load_split
 
@@ -288,7 +288,7 @@ def test_weights_of_an_encoder_without_network(
 ) -> None:
     from huggingface_hub import constants
 
-    monkeypatch.setattr(hub, "reachable", lambda endpoint: False)
+    monkeypatch.setattr(networks, "reachable", lambda endpoint: False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     arguments = ("segment", "train", "--data", f"wbc-2:{wbc}", "--arch", "unet", "--encoder", "resnet18")
     done = called(*arguments, "--encoder-weights", "imagenet", cwd=tmp_path)
