@@ -142,6 +142,7 @@ def test_every_family_of_timm_is_here() -> None:
 
 @pytest.mark.parametrize(("name", "least"), sorted({*KNOWN.values(), *PAPERS.items()}))
 def test_it_starts_and_learns_at_its_least_size(name: str, least: int) -> None:
+    torch.manual_seed(0)
     architecture = Architecture(name)
     fit = fit_size(architecture, "avg", least)
     # Large ones without numbers: what they compute is the library's, that it can be done is ours.
