@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 ARGS ?=
 
-.PHONY: help run test lint types contract docs bench check clean
+.PHONY: help run test lowest lint types contract docs bench check clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,6 +27,18 @@ run: $(VENV)/.installed ## Train ImageNet -> single cell -> multi-cell on render
 test: $(VENV)/.developer ## Run the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
+$(LOWEST)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip uv
+	# An excluded version splits a range in two, and uv begins with the upper one.
+	sed 's/,!=2.13.0//' pyproject.toml > $(LOWEST)/pyproject.toml
+	$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --output-file $(LOWEST)/lowest.txt $(LOWEST)/pyproject.toml
+	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/lowest.txt --editable '.[dev]'
+	touch $@
+
+lowest: $(LOWEST)/.installed ## Run the tests with the oldest packages that pyproject.toml allows
+	$(LOWEST)/bin/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
 lint: $(VENV)/.developer ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,4 +58,4 @@ bench: $(VENV)/.developer ## Measure us against peers, side by side
 check: lint types contract test ## All of what CI checks
 
 clean: ## Remove the environment and what builds left
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -48,16 +48,16 @@ class Evaluating(Settings):
     """How the test part is scored."""
 
     flips: bool = Field(True, description="average the prediction over the four flips of an image")
-    resamples: int = Field(1000, ge=100, description="bootstrap resamples over groups")
+    resamples: int = Field(1000, ge=100, le=1_000_000, description="bootstrap resamples over groups")
     baselines: bool = Field(True, description="score the colour-only baselines on the same split")
 
 
 class Rendering(Settings):
     """Which smears are rendered for stages whose data have no root."""
 
-    fields: int = Field(160, ge=8, description="multi-cell fields (ALL-IDB1 layout)")
-    crops: int = Field(260, ge=8, description="single-cell crops cut from them (ALL-IDB2 layout)")
-    slides: int = Field(32, ge=4, description="slides that the fields come from, 4 or more")
+    fields: int = Field(160, ge=8, le=100_000, description="multi-cell fields (ALL-IDB1 layout)")
+    crops: int = Field(260, ge=8, le=100_000, description="single-cell crops cut from them (ALL-IDB2 layout)")
+    slides: int = Field(32, ge=4, le=100_000, description="slides that the fields come from, 4 or more")
     height: int = Field(486, ge=320, le=1944, description="of a field in px")
     width: int = Field(648, ge=320, le=2592, description="of a field in px")
     seed: Seed = Field(0, description="the same seed gives the same pixels")
@@ -72,7 +72,7 @@ class Experiment(Settings):
     against: tuple[tuple[int, ...], ...] = Field(
         (), description="further chains on the same splits, such as 1,3"
     )
-    backbone: str = Field("tf_efficientnet_lite0", description="any timm model")
+    backbone: str = Field("tf_efficientnet_lite0", max_length=200, description="see `mtl backbones`")
     weights: str = Field("auto", description="auto, none or a weight file")
     imagenet: ImageNetSettings = ImageNetSettings()
     single_cell: StageSettings
@@ -193,7 +193,7 @@ def check_order(chain: tuple[int, ...], flag: str = "--stages") -> None:
 def config_to_continue(start: Path) -> dict[str, Any]:
     """Return the configuration of the run that `--from` names, for a run that goes on from it: the same data, sizes and backbone.
 
-    Its name, the chains that it was compared with and its tests elsewhere are its own and are left out.
+    Its name and the chains that it was compared with are its own and are left out.
 
     Args:
         start: Run folder, or the folder of one of its stages.
@@ -208,7 +208,7 @@ def config_to_continue(start: Path) -> dict[str, Any]:
             return {
                 key: tree[key]
                 for key in Experiment.model_fields
-                if key in tree and key not in ("name", "against", "tests")
+                if key in tree and key not in ("name", "against")
             }
     raise ConfigError(
         f"Expected `--from` to be a run folder or the folder of one of its stages, but {start} has no config.yaml; do give what `mtl run` printed"

@@ -6,7 +6,7 @@ import copy
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -173,8 +173,8 @@ def _validate(schema: type[S], tree: dict[str, Any]) -> S:
         key = ".".join(str(part) for part in first["loc"])
         others = f" (and {more} more)" if more else ""
         if first["type"] == "extra_forbidden":
-            hint = difflib.get_close_matches(str(first["loc"][-1]), _keys(schema), n=1)
-            tail = f"did you mean {hint[0]}?" if hint else f"do choose from {', '.join(schema.model_fields)}"
+            hint = _near(schema, [str(part) for part in first["loc"]])
+            tail = f"did you mean {hint}?" if hint else f"do choose from {', '.join(schema.model_fields)}"
             raise ConfigError(f"Expected known keys only, but got `{key}`{others}; {tail}") from error
         message = first["msg"].removeprefix("Value error, ")
         if message.startswith("Expected"):
@@ -184,12 +184,27 @@ def _validate(schema: type[S], tree: dict[str, Any]) -> S:
         ) from error
 
 
-def _keys(model: type[Settings]) -> list[str]:
-    keys: list[str] = []
+def _near(schema: type[Settings], given: Sequence[str]) -> str:
+    """Return the key most like the one given, with its section where that is another; empty if none is."""
+    *section, last = given
+    keys = _keys(schema)
+    names = difflib.get_close_matches(last, [key[-1] for key in keys], n=1)
+    if not names:
+        return ""
+
+    def shared(key: Sequence[str]) -> int:
+        return sum(one == other for one, other in zip(key, section, strict=False))
+
+    best = max((key for key in keys if key[-1] == names[0]), key=shared)
+    return names[0] if list(best[:-1]) == section else ".".join(best)
+
+
+def _keys(model: type[Settings]) -> list[tuple[str, ...]]:
+    keys: list[tuple[str, ...]] = []
     for name, entry in model.model_fields.items():
-        keys.append(name)
+        keys.append((name,))
         if isinstance(entry.annotation, type) and issubclass(entry.annotation, Settings):
-            keys += _keys(entry.annotation)
+            keys += [(name, *key) for key in _keys(entry.annotation)]
     return keys
 
 

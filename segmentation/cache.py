@@ -7,11 +7,13 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from segmentation.files import make_folder, write_whole
 
-__all__ = ["cache_folder", "cached", "write_cache"]
+__all__ = ["cache_folder", "cached", "read_cache", "write_cache"]
+
+T = TypeVar("T")
 
 _ADVICE = "set MTL_CACHE to another folder"
 
@@ -41,6 +43,19 @@ def cached(kind: str, key: str, make: Callable[[], Any]) -> Any:
         value = make()
     write_cache(path, lambda temporary: temporary.write_text(json.dumps(value), "utf-8"))
     return value
+
+
+def read_cache(path: Path, read: Callable[[Path], T]) -> T | None:
+    """Return what `read` finds in a file that can be made again, or None where it is absent or damaged: it is made again.
+
+    Args:
+        path: The file.
+        read: Reads it; fails if it is not what it should be.
+    """
+    try:
+        return read(path) if path.is_file() else None
+    except Exception:  # a damaged file may fail in any way that its format knows
+        return None
 
 
 def write_cache(path: Path, save: Callable[[Path], object]) -> None:

@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from segmentation.bands import look_up
 from segmentation.errors import MaskError
+from segmentation.quiet import hush_libtiff
 
 __all__ = [
     "BACKGROUND",
@@ -82,12 +84,13 @@ def read_mask(
     Raises:
         MaskError: The file is no image, or see `decode_mask`.
     """
+    hush_libtiff()
     try:
         with Image.open(path) as file:
             values = np.asarray(file)
-    except (OSError, SyntaxError) as error:
+    except Exception as error:  # a decoder may raise anything on bytes that it did not expect
         raise MaskError(
-            f"Expected `path` to be a mask image, but got {path} ({error}); give a PNG, BMP or TIFF file."
+            f"Expected `path` to be a mask image, but got {path} ({str(error)[:80]}); give a PNG, BMP or TIFF file."
         ) from error
     try:
         return decode_mask(values, encoding=encoding, snap=snap, foreground=foreground, shape=shape)
@@ -270,7 +273,7 @@ def encode_mask(labels: Labels, encoding: Encoding = "zheng") -> Labels:
         raise MaskError(
             f"Expected `encoding` to be one of {', '.join(ENCODINGS)}, but got {encoding!r}; choose one of them."
         )
-    return np.array(sorted(ENCODINGS[encoding]), np.uint8)[checked]
+    return look_up(np.array(sorted(ENCODINGS[encoding]), np.uint8), checked)
 
 
 def nucleus_of(labels: Labels) -> Mask:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Final, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segmentation.errors import ModelError
+from segmentation.hub import at_hand_alone
 from segmentation.residual_unet import ResidualBlock, ResidualUNet
 
 __all__ = [
@@ -157,25 +160,59 @@ def create_network(recipe: NetworkRecipe, encoder_weights: str | None = None) ->
             )
         body = ResidualUNet(recipe.width, recipe.depth, len(CLASSES), recipe.deep_supervision)
         return SegmentationNetwork(body, recipe, body.multiple)
-    import segmentation_models_pytorch as smp
 
     if recipe.architecture not in architectures():
         raise ModelError(
             f"Expected `architecture` to be one of {', '.join(architectures())}, but got {recipe.architecture!r}; "
             "do choose one of them"
         )
+    model = _trained_elsewhere(recipe, encoder_weights) if encoder_weights else _smp_model(recipe, None)
+    return SegmentationNetwork(model, recipe, _SMP_MULTIPLE)
+
+
+def _trained_elsewhere(recipe: NetworkRecipe, weights: str) -> nn.Module:
+    from huggingface_hub import constants
+
+    with at_hand_alone() as reached:
+        try:
+            return _smp_model(recipe, weights)
+        except ModelError:
+            raise
+        except (SafetensorError, RuntimeError) as error:
+            raise ModelError(
+                f"Expected the {weights} weights of {recipe.encoder} in {constants.HF_HUB_CACHE} to be whole, but they are damaged; "
+                "do delete their folder there and run again"
+            ) from error
+        except Exception as error:  # the hub client raises errors of several libraries
+            why = (
+                f"their download failed ({type(error).__name__})" if reached else "the hub cannot be reached"
+            )
+            raise ModelError(
+                f"Expected the {weights} weights of {recipe.encoder or 'resnet18'}, but {why}; do connect to the network, copy "
+                f"{constants.HF_HUB_CACHE} of a machine that has them, or leave --encoder-weights out"
+            ) from error
+
+
+def _smp_model(recipe: NetworkRecipe, weights: str | None) -> nn.Module:
+    import segmentation_models_pytorch as smp
+
+    encoder = recipe.encoder or "resnet18"
+    if encoder not in smp.encoders.encoders and not encoder.startswith("t"):  # tu-... is any of timm
+        raise _unknown_encoder(recipe, "there is none")
     try:
-        model = smp.create_model(
-            recipe.architecture,
-            recipe.encoder or "resnet18",
-            encoder_weights,
-            in_channels=3,
-            classes=len(CLASSES),
-        )
+        model = smp.create_model(recipe.architecture, encoder, weights, in_channels=3, classes=len(CLASSES))
+    except OSError:  # of the hub; some of its errors are a ValueError, too
+        raise
     except (KeyError, ValueError) as error:
-        known = ", ".join(sorted(smp.encoders.get_encoder_names()))
-        raise ModelError(
-            f"Expected `encoder` to be one that {recipe.architecture} takes, but got {recipe.encoder!r} ({error}); "
-            f"do choose one of {known}"
-        ) from error
-    return SegmentationNetwork(cast(nn.Module, model), recipe, _SMP_MULTIPLE)
+        raise _unknown_encoder(recipe, str(error).strip("'\"")) from error
+    return cast(nn.Module, model)
+
+
+def _unknown_encoder(recipe: NetworkRecipe, reason: str) -> ModelError:
+    import segmentation_models_pytorch as smp
+
+    near = difflib.get_close_matches(str(recipe.encoder), smp.encoders.get_encoder_names(), 5, 0.3)
+    return ModelError(
+        f"Expected `encoder` to be one that {recipe.architecture} takes, but got {recipe.encoder!r} ({reason[:60]}); "
+        f"do choose one, such as {', '.join(near or ['resnet18', 'efficientnet-b0'])}"
+    )

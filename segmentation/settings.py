@@ -5,23 +5,29 @@ Light on purpose (no torch), so that a configuration is read and checked before 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Hardware", "Precision", "Seed", "Settings"]
+__all__ = ["DISTANCE", "PIXELS", "Hardware", "Precision", "Seed", "Settings"]
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 """Of what is computed; weights are always of 32 bits."""
+
+DISTANCE: Final = 30.0
+"""How far in px a centroid of a data set may lie from that of a cell whose mask it misses."""
+
+PIXELS: Final = 16_000_000
+"""What an image is enlarged to at most before it is segmented."""
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """What every library takes as a seed."""
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown keys are errors, values are checked on assignment."""
+    """Base of all settings: unknown keys are errors, numbers are finite, values are checked on assignment."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class Hardware(Settings):

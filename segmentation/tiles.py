@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,7 @@ from torch import nn
 from segmentation.errors import ParameterError
 from segmentation.probe import BF16
 
-__all__ = ["TileSettings", "blend_window", "flipped", "tile_starts", "tiled_probabilities"]
+__all__ = ["TileSettings", "blend_window", "flipped", "tile_count", "tile_starts", "tiled_probabilities"]
 
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
 
@@ -66,6 +66,13 @@ def tile_starts(length: int, size: int, overlap: int) -> list[int]:
     return [round(step * (length - size) / steps) for step in range(steps + 1)]
 
 
+def tile_count(height: int, width: int, settings: TileSettings) -> int:
+    """Return how many tiles an image is cut into."""
+    return len(tile_starts(height, settings.size, settings.overlap)) * len(
+        tile_starts(width, settings.size, settings.overlap)
+    )
+
+
 def blend_window(size: int, overlap: int, first: bool, last: bool) -> npt.NDArray[np.float32]:
     """Return the weights of a tile along one axis.
 
@@ -100,6 +107,7 @@ def tiled_probabilities(
     *,
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0),
     classes: int = 3,
+    tell: Callable[[int], object] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return class probabilities of every pixel.
 
@@ -111,6 +119,7 @@ def tiled_probabilities(
         settings: How to cut; None takes the defaults.
         gains: Factor on each channel, see `segmentation.light.background_gains`.
         classes: Classes of the network.
+        tell: Told of each batch how many tiles it held.
 
     Returns:
         (classes, H, W) float32 that sum to 1.
@@ -134,6 +143,8 @@ def tiled_probabilities(
             ):
                 summed[(slice(None), *place)].addcmul_(part, window)
                 total[place] += window
+            if tell is not None:
+                tell(len(places))
     result: npt.NDArray[np.float32] = summed.div_(total).numpy()
     return result
 

@@ -224,7 +224,7 @@ def make_split(
 
 
 def make_task(stage: Assembled, split: Split, preprocess: Preprocess, tell: Told | None = None) -> Task:
-    """Decode a stage's images into the store and hand out its parts.
+    """Fit the preprocessing on the training part, decode a stage's images into the store and hand out its parts.
 
     Args:
         stage: Assembled data.
@@ -235,13 +235,15 @@ def make_task(stage: Assembled, split: Split, preprocess: Preprocess, tell: Told
     Raises:
         DataError: If images cannot be read or segmented, or the store cannot be written.
     """
-    settings = preprocess.settings
-    seen = _bind(tell, f"{stage.name}: segment by {settings.segment.method}")
-    told = _bind(tell, f"{stage.name}: decode at {settings.image_size} px")
-    images = preprocess.store(stage.samples, stage.fingerprint, seen, told)
+    name, settings = stage.name, preprocess.settings
     parts = split.part_of()
     where = np.array([parts.get(sample.name, "") for sample in stage.samples])
     rows = {part: np.flatnonzero(where == part) for part in ("train", "validation", "test")}
+    trained = [stage.samples[row] for row in rows["train"]]
+    preprocess = preprocess.fit(trained, stage.fingerprint, _bind(tell, f"{name}: measure the training part"))
+    segment = "" if settings.segment.method == "none" else f", segment by {settings.segment.method}"
+    told = _bind(tell, f"{name}: decode at {settings.image_size} px{segment}")
+    images = preprocess.store(stage.samples, stage.fingerprint, told)
     return Task(images, stage.labels(), rows, stage.classes, preprocess)
 
 

@@ -16,15 +16,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.bootstrap import Interval, bootstrap, group_index, interval_of, resample_weights
+from stages.confusion import RATES, class_rates
 from stages.errors import DataError
 
-__all__ = ["ClassScores", "Evaluation", "Interval", "calibration_error", "evaluate", "paired_difference"]
+__all__ = [
+    "ClassScores",
+    "Evaluation",
+    "Interval",
+    "auroc_intervals",
+    "calibration_error",
+    "evaluate",
+    "paired_difference",
+]
 
 Labels = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -42,6 +52,7 @@ class ClassScores:
     recall: float
     specificity: float
     f1: float
+    accuracy: float
     auroc: float
     auprc: float
 
@@ -136,11 +147,41 @@ def evaluate(
     headline: dict[str, Interval] = {}
     for name, score in _scores(labels, probabilities).items():
         headline[name] = interval_of(float(score(whole)[0]), _chunked(score, weights))
-    per_class = tuple(
-        _class_scores(k, name, confusion, labels, probabilities) for k, name in enumerate(classes)
-    )
+    per_class = _class_scores(classes, confusion, labels, probabilities)
     table = tuple(tuple(int(cell) for cell in row) for row in confusion)
     return Evaluation(tuple(classes), len(labels), int(index.max()) + 1, headline, per_class, table)
+
+
+def auroc_intervals(
+    labels: Labels,
+    probabilities: Floats,
+    groups: Sequence[str] | None,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[Interval, ...]:
+    """Return the area under the ROC curve of every class against the rest, with a bootstrap interval over groups.
+
+    Args:
+        labels: True class index, (N,).
+        probabilities: (N, K).
+        groups: Group of every image, or None.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+
+    Raises:
+        DataError: If shapes do not fit or numbers are no probabilities.
+    """
+    labels, probabilities = _checked(labels, probabilities, groups, np.shape(probabilities)[-1])
+    index = group_index(groups, len(labels))
+
+    def area(k: int, weights: Floats) -> Floats:
+        return _auroc(labels == k, probabilities[:, k], weights)
+
+    return tuple(
+        bootstrap(partial(_chunked, partial(area, k)), index, resamples, seed)
+        for k in range(probabilities.shape[1])
+    )
 
 
 def paired_difference(
@@ -289,19 +330,19 @@ def _collect(weights: Floats, place: npt.NDArray[np.int64], steps: int) -> Float
 
 
 def _class_scores(
-    k: int, label: str, confusion: Labels, labels: Labels, probabilities: Floats
-) -> ClassScores:
-    hits, true, said, total = confusion[k, k], confusion[k].sum(), confusion[:, k].sum(), confusion.sum()
-    if not true:
-        return ClassScores(label, 0, *[math.nan] * 6)
-    others = total - true
-    specificity = float((others - (said - hits)) / others) if others else math.nan
-    whole = np.ones((1, len(labels)))
-    curves = [float(curve(labels == k, probabilities[:, k], whole)[0]) for curve in (_auroc, _auprc)]
-    precision = float(hits / said) if said else 0.0
-    return ClassScores(
-        label, int(true), precision, float(hits / true), specificity, float(2 * hits / (true + said)), *curves
-    )
+    classes: Sequence[str], confusion: Labels, labels: Labels, probabilities: Floats
+) -> tuple[ClassScores, ...]:
+    rates, whole = class_rates(confusion), np.ones((1, len(labels)))
+    rows = []
+    for k, label in enumerate(classes):
+        own = {name: float(rates[name][k]) for name in RATES}
+        count = int(confusion[k].sum())
+        curves = {
+            name: float(curve(labels == k, probabilities[:, k], whole)[0]) if count else math.nan
+            for name, curve in (("auroc", _auroc), ("auprc", _auprc))
+        }
+        rows.append(ClassScores(label, count, **own, **curves))
+    return tuple(rows)
 
 
 def _divide(numerator: Floats, denominator: Floats) -> Floats:

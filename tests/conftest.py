@@ -109,7 +109,7 @@ def tiny_experiment(rendered: Path, *sets: str, **values: Any) -> Experiment:
     for stage, tree in (("single_cell", "ALL-IDB2"), ("multi_cell", "ALL-IDB1")):
         own = (
             f"data.root={rendered / tree}",
-            "image_size=32",
+            "preprocess.image_size=32",
             "train.epochs=2",
             "train.batch_size=8",
             "train.keep=last",

@@ -31,7 +31,7 @@ WRITERS = {
     "segmentation/files.py": "the one place",
     "segmentation/cache.py": "to the temporary path that `write_whole` gives",
     "stages/splits/origins.py": "the same",
-    "stages/preprocess.py": "the same",
+    "stages/preprocess/chain.py": "the same",
     "stages/learners/network/module.py": "the same",
     "stages/data/smears/trees.py": "a tree of many files in a draft folder that is renamed when it is whole",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from mtl.run.chain import run_experiment
 from mtl.runs import Predictions, RunFolder, StageFolder
 from stages.metrics import Evaluation, evaluate
 
-__all__ = ["run_cell"]
+__all__ = ["healthy_class", "run_cell"]
 
 _METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auroc", "ece")
 
@@ -52,6 +53,11 @@ def run_cell(folder: Path, cell: Cell, settings: BenchmarkSettings, steps: Steps
     return result
 
 
+def healthy_class(classes: Sequence[str]) -> str | None:
+    """Return the class without leukaemia, if one is called so."""
+    return next((name for name in classes if name.casefold() in ("normal", "benign", "healthy")), None)
+
+
 def _scores(stages: list[StageFolder], cell: Cell, draw: int) -> ChainScores:
     record, predictions = stages[-1].learned_record(), stages[-1].predictions()
     scores = _points(record.evaluation)
@@ -81,8 +87,7 @@ def _drawn(predictions: Predictions, count: int, seed: int) -> dict[str, float]:
 
 def _detection(predictions: Predictions) -> float | None:
     """Return the accuracy of telling the healthy class from all others (paper A, Table II); None without one."""
-    classes = predictions.classes
-    healthy = next((name for name in classes if name.casefold() in ("normal", "benign", "healthy")), None)
+    healthy = healthy_class(predictions.classes)
     if healthy is None:
         return None
     pairs = list(zip(predictions.labels, predictions.predicted, strict=True))

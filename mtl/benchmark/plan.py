@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,15 +26,21 @@ class Design(Settings):
 
     chains: tuple[tuple[int, ...], ...] = Field(
         ((1, 3), (1, 2, 3)),
-        description="chains to compare, such as --chains 1,3 1,2,3; 3 alone starts from random weights",
+        description="chains to compare, such as --chains 1,3 1,2,3; 3 alone starts from random weights; one chain with --folds",
     )
-    repeats: int = Field(10, description="random splits, or how often folds are dealt anew")
-    folds: int = Field(0, description="folds of a k-fold; 0 for repeated hold-outs")
+    repeats: int = Field(
+        10,
+        le=10_000,
+        description="random splits, or how often folds are dealt anew; always once for one chain",
+    )
+    folds: int = Field(0, le=10_000, description="folds of a k-fold; 0 for repeated hold-outs")
     backbones: tuple[str, ...] = Field(
-        (), description="several timm models, separated by commas; if not given, that of the configuration"
+        (), description="several backbones, separated by commas; if not given, that of the configuration"
     )
     draw: int = Field(
-        0, description="score on so many test images drawn in every repeat (paper A: 150); 0 for all"
+        0,
+        le=1_000_000,
+        description="score on so many test images drawn in every repeat (paper A: 150); 0 for all",
     )
     metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auroc"] = Field(
         "macro_f1",
@@ -53,11 +60,20 @@ class Design(Settings):
     def _parted(cls, value: Any) -> Any:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _once(cls, value: Any) -> Any:
+        # Folds of one chain predict every image once.
+        if isinstance(value, dict) and "repeats" not in value and "chains" in value:
+            chains = parse_chains(value["chains"], "--chains")
+            return value | {"repeats": 1} if len(chains) == 1 else value
+        return value
+
     @model_validator(mode="after")
     def _comparable(self) -> Design:
-        if len(set(self.chains)) < 2:
+        if len(set(self.chains)) < 2 and not (self.alone and self.folds):
             raise ConfigError(
-                f"Expected `--chains` to be two chains or more, but got {_text(self.chains)}; do write --chains 1,3 1,2,3"
+                f"Expected `--chains` to be two chains or more, or one with --folds, but got {_text(self.chains)}; do write --chains 1,3 1,2,3"
             )
         if len({chain[-1:] for chain in self.chains}) > 1:
             raise ConfigError(
@@ -70,17 +86,41 @@ class Design(Settings):
                 f"Expected `--folds` to be 2 or more, `--repeats` 1 or more and `--draw` 0 or more, but got {self.folds}, "
                 f"{self.repeats} and {self.draw}; do change it"
             )
+        if self.alone and (self.repeats, self.draw) != (1, 0):
+            raise ConfigError(
+                f"Expected `--repeats` 1 and `--draw` 0 where one chain predicts every image once, but got {self.repeats} and {self.draw}; "
+                "do leave them out, or give another chain to compare with"
+            )
         if self.repeats * max(self.folds, 1) < 2:
             raise ConfigError(
                 "Expected `--repeats` to be 2 or more, but got 1: one pair shows no spread; do repeat or give --folds"
             )
         return self
 
+    @property
+    def alone(self) -> bool:
+        """Whether one chain is cross-validated, and nothing compared."""
+        return len(self.chains) == 1
+
 
 class BenchmarkSettings(Experiment):
     """Everything that decides what a benchmark computes: an experiment, and how it is repeated."""
 
     benchmark: Design = Design()
+
+    @classmethod
+    def of_folds(cls, experiment: Experiment, folds: int) -> BenchmarkSettings:
+        """Return the k-fold of an experiment's first chain.
+
+        Raises:
+            ConfigError: If `folds` is below 2, or the chain learns nothing.
+        """
+        if folds < 2:
+            raise ConfigError(
+                f"Expected `--folds` to be 2 or more, but got {folds}; do give 5 or 10, or leave it out"
+            )
+        design = Design(chains=(experiment.stages,), folds=folds, repeats=1)
+        return cls.model_construct(**dict(experiment), benchmark=design)
 
     @model_validator(mode="after")
     def _begun_alike(self) -> BenchmarkSettings:
@@ -112,7 +152,8 @@ class Cell:
     @property
     def name(self) -> str:
         """Name of its folder."""
-        return f"repeat{self.repeat:02}-fold{self.fold:02}-{self.backbone}"
+        backbone = re.sub(r"[^\w.-]+", "-", self.backbone)  # hf-hub:OWNER/NAME
+        return f"repeat{self.repeat:02}-fold{self.fold:02}-{backbone}"
 
 
 def cells_of(settings: BenchmarkSettings) -> list[Cell]:

@@ -11,6 +11,7 @@ from mtl.benchmark.workers import run_in_workers
 from mtl.loading import dump_settings
 from mtl.progress import OnOneBar, Reporter
 from mtl.records import CellRecord, read_record
+from mtl.run.backbone import check_backbones
 from mtl.run.rendered import with_rendered_data
 from mtl.runs import RunFolder
 from segmentation.files import write_json, write_text
@@ -38,9 +39,9 @@ def run_benchmark(
     run = RunFolder(folder)
     with run.lock():
         run.claim("benchmark")
-        settings = with_rendered_data(
-            settings.model_copy(update={"stages": design.chains[0], "against": design.chains[1:]}), reporter
-        )
+        settings = settings.model_copy(update={"stages": design.chains[0], "against": design.chains[1:]})
+        check_backbones(settings, design.backbones)
+        settings = with_rendered_data(settings, reporter)
         write_text(folder / "config.yaml", dump_settings(settings))
         cells = cells_of(settings)
         done = _finished(folder, cells, settings)
@@ -92,11 +93,11 @@ def _results(
 def _line(cell: Cell, result: CellRecord, design: Design) -> str:
     metric = design.metric
     scores = "  ".join(f"{chain} {entry.scores[metric]:.3f}" for chain, entry in result.chains.items())
-    where = f"repeat {cell.repeat + 1}/{design.repeats}" + (
-        f" fold {cell.fold + 1}/{design.folds}" if design.folds else ""
-    )
+    parts = [] if design.alone else [f"repeat {cell.repeat + 1}/{design.repeats}"]
+    where = " ".join([*parts, *([f"fold {cell.fold + 1}/{design.folds}"] if design.folds else [])])
     several = f"  {cell.backbone}" if len(design.backbones) > 1 else ""
-    first, second = (entry.scores[metric] for entry in list(result.chains.values())[:2])
+    values = [entry.scores[metric] for entry in result.chains.values()]
+    lead = f"  difference {100 * (values[0] - values[1]):+.1f}" if len(values) > 1 else ""
     colour = next(iter(result.chains.values())).colour.get(metric)
     alone = f"  colour alone {colour:.3f}" if colour is not None else ""
-    return f"{where}{several}  {metric}: {scores}  difference {100 * (first - second):+.1f}{alone}"
+    return f"{where}{several}  {metric}: {scores}{lead}{alone}"

@@ -178,16 +178,26 @@ def _images(results: Results, backbone: str, folder: Path) -> list[ImageTests]:
 
 
 def _runs(results: Results, metric: str) -> list[tuple[str, ...]]:
+    shown = tuple(dict.fromkeys((metric, "accuracy", "macro_f1")))
     rows: list[tuple[str, ...]] = [
-        ("split", "seed", "backbone", "chain", metric, "accuracy", "macro F1", "colour alone", "s", "stage")
+        (
+            "split",
+            "seed",
+            "backbone",
+            "chain",
+            *(name.replace("_", " ") for name in shown),
+            "colour alone",
+            "s",
+            "stage",
+        )
     ]
     for result in results:
         for chain, entry in result.chains.items():
             scores, colour = entry.scores, entry.colour.get(metric)
             rows.append(
                 (
-                    _where(result), str(result.seed), result.backbone, chain, f"{scores[metric]:.4f}",
-                    f"{scores['accuracy']:.4f}", f"{scores['macro_f1']:.4f}", "–" if colour is None else f"{colour:.4f}",
+                    _where(result), str(result.seed), result.backbone, chain, *(f"{scores[name]:.4f}" for name in shown),
+                    "–" if colour is None else f"{colour:.4f}",
                     f"{entry.seconds:.0f}", entry.stage,
                 )
             )  # fmt: skip

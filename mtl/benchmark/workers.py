@@ -112,7 +112,7 @@ def _work(folder: Path, cell: Cell, settings: BenchmarkSettings) -> CellRecord:
 class _Sender:
     """Send a worker's steps to the process that shows them."""
 
-    def step(self, name: str, done: int, total: int, text: str = "") -> None:
+    def step(self, name: str, done: float, total: int, text: str = "") -> None:
         """Tell of a step of this worker's bar, whatever its name here."""
         writer, lock = _told
         with lock:

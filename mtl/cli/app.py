@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mtl import __version__
-from mtl.cli import benchmark, data, run, segment, tune
+from mtl.cli import backbones, benchmark, data, run, segment, tune
 from mtl.errors import FailedError, MtlError, WriteError
 from mtl.tune.address import without_password
 from stages.memory import keep_freed_memory
@@ -23,6 +23,8 @@ from stages.memory import keep_freed_memory
 __all__ = ["app", "main"]
 
 _INTERRUPTED = 130
+_LONGEST = 300
+"""Characters of an error's sentence."""
 
 app = typer.Typer(
     name="mtl",
@@ -36,6 +38,7 @@ app.command()(run.report)
 app.command()(benchmark.benchmark)
 app.command()(benchmark.compare)
 app.command("configs")(run.configs)
+app.command("backbones")(backbones.backbones)
 app.add_typer(data.app, name="data")
 app.add_typer(tune.app, name="tune")
 app.command()(tune.dashboard)
@@ -83,6 +86,8 @@ def main() -> None:
         message: Any = getattr(error, "format_message", None)
         if message is None:
             _fail(_unforeseen(error), FailedError.exit_code)
+        if not message():  # a group without a command, whose help is printed already
+            sys.exit(MtlError.exit_code)
         _fail(f"{message()} Try `{_usage(error)} --help`.")
     if code == _INTERRUPTED:  # Typer turns Ctrl-C into this code itself
         _interrupted()
@@ -102,7 +107,7 @@ def _quiet() -> None:
 
 def _unforeseen(error: Exception) -> str:
     """Return the last resort's sentence; the traceback goes to a file."""
-    said = f"Expected the work to end well, but got {type(error).__name__}: {error}"[:300]
+    said = f"Expected the work to end well, but got {type(error).__name__}: {error}"[:150]
     trace = "".join(traceback.format_exception(error))
     text = f"mtl {__version__}, Python {sys.version}, {sys.platform}\n{shlex.join(sys.argv)}\n\n{trace}"
     try:
@@ -130,5 +135,9 @@ def _usage(error: Exception) -> str:
 
 def _fail(message: str, code: int = MtlError.exit_code) -> NoReturn:
     line = " ".join(message.split())
+    if (
+        len(line) > _LONGEST
+    ):  # of something long that was given: what was expected stands first, what to do last
+        line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 + 5 :]}"
     typer.echo(f"mtl: {line.encode('utf-8', 'backslashreplace').decode()}", err=True)
     sys.exit(code)

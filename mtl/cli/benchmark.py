@@ -24,8 +24,10 @@ from mtl.cli.options import (
     SetsOnly,
     SingleCell,
     Weights,
+    Workers,
     as_typed,
     below,
+    cross_validate,
     flag_of,
     given_of,
     overrides,
@@ -49,7 +51,7 @@ def benchmark(
     backbones: Annotated[str | None, flag_of(Design, "backbones")] = None,
     metric: Annotated[str | None, flag_of(Design, "metric")] = None,
     rope: Annotated[float | None, flag_of(Design, "rope")] = None,
-    workers: Annotated[int | None, typer.Option(help="Cells side by side; one a core if not given.")] = None,
+    workers: Workers = None,
     backbone: Backbone = None,
     weights: Weights = None,
     config: Config = "default",
@@ -65,6 +67,7 @@ def benchmark(
 ) -> None:
     """Compare chains in paired runs on identical splits and seeds, with statistics that hold.
 
+    One chain with --folds is cross-validated, as `mtl run --folds` does.
     The verdict is that of the corrected resampled t test (Nadeau & Bengio 2003). Stop it with Ctrl-C; the same command
     goes on where it stopped. Chains that begin alike train their beginning once.
     """
@@ -79,6 +82,10 @@ def benchmark(
     if five_by_two:
         given |= {"benchmark.repeats": 5, "benchmark.folds": 2}
     settings = load_settings(BenchmarkSettings, config, given, sets or ())
+
+    if settings.benchmark.alone:
+        cross_validate(settings, runs, workers, as_json)
+        return
 
     from mtl.benchmark.summary import benchmark_and_report
 

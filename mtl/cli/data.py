@@ -195,9 +195,8 @@ def _print_report(report: CheckReport) -> None:
 
     from stages.data.check import show
 
-    table = Table(
-        "class", "images", "in the full set", title=Text(f"{report.dataset} in {show(report.root)}")
-    )
+    typer.echo(f"{report.dataset} in {show(report.root)}")
+    table = Table("class", "images", "in the full set")
     for label in {**report.counts, **report.expected}:
         expected = report.expected.get(label)
         full = "-" if expected is None else f"{expected:,}"

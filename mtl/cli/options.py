@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
 from segmentation.settings import Settings
 from stages import STAGES
+
+if TYPE_CHECKING:
+    from mtl.benchmark.plan import BenchmarkSettings
 
 __all__ = [
     "Accelerator",
@@ -35,8 +39,10 @@ __all__ = [
     "SingleCell",
     "Strategy",
     "Weights",
+    "Workers",
     "as_typed",
     "below",
+    "cross_validate",
     "flag_of",
     "given_of",
     "overrides",
@@ -45,7 +51,10 @@ __all__ = [
 
 Accelerator = Annotated[str | None, typer.Option(help="auto, cpu, gpu, mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Backbone = Annotated[str | None, typer.Option(help="Any timm model.")]
+Backbone = Annotated[
+    str | None,
+    typer.Option(help="Any model of timm or torchvision, or hf-hub:OWNER/NAME; see `mtl backbones`."),
+]
 Config = Annotated[str, typer.Option(help="YAML file, or a name that `mtl configs` lists.")]
 RunConfig = Annotated[
     str | None,
@@ -82,13 +91,16 @@ SingleCell = Annotated[
 ]
 Strategy = Annotated[str | None, typer.Option(help="Lightning strategy, such as ddp.")]
 Weights = Annotated[str | None, typer.Option(help="auto, none, or a weight file.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Splits or folds side by side; one a core if not given.")
+]
 
 _STAGE_KEYS = {
     "epochs": "train.epochs",
     "batch_size": "train.batch_size",
     "learning_rate": "train.learning_rate",
-    "image_size": "image_size",
-    "segment": "segment.method",
+    "image_size": "preprocess.image_size",
+    "segment": "preprocess.segment.method",
 }
 _STAGES = tuple(STAGES[number].name for number in (2, 3))
 
@@ -170,6 +182,21 @@ def show(result: Result, as_json: bool) -> None:
     if follows():
         return
     typer.echo(json.dumps(result.to_json(), indent=1) if as_json else result.to_text())
+
+
+def cross_validate(settings: BenchmarkSettings, runs: Path, workers: int | None, as_json: bool) -> None:
+    """Run the folds of one chain and print their tables.
+
+    Args:
+        settings: Of one chain, with folds.
+        runs: Folder of run folders.
+        workers: Folds side by side; one a core if None.
+        as_json: For a machine.
+    """
+    from mtl.folds.command import folds_and_report
+
+    folder = runs / f"{settings.name}-folds"
+    show(folds_and_report(settings, folder, workers or os.cpu_count() or 1, as_typed()), as_json)
 
 
 def _data_flag(stage: str, texts: Sequence[str]) -> dict[str, Any]:

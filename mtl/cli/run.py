@@ -24,10 +24,13 @@ from mtl.cli.options import (
     SingleCell,
     Strategy,
     Weights,
+    Workers,
     as_typed,
+    cross_validate,
     overrides,
     show,
 )
+from mtl.errors import ConfigError
 
 __all__ = ["configs", "report", "run"]
 
@@ -63,9 +66,18 @@ def run(
             "A finished run is not trained again."
         ),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Cross-validate the chain of --stages in so many folds: every image is predicted once."
+        ),
+    ] = None,
+    workers: Workers = None,
     segment: Annotated[
         str | None,
-        typer.Option(help="Find white cells first: residual_unet, threshold, hsv, rgb, otsu or none."),
+        typer.Option(
+            help="Find white cells first: none, residual_unet, or a threshold method such as hsv or channel-mixer."
+        ),
     ] = None,
     seed: Seed = None,
     accelerator: Accelerator = None,
@@ -78,8 +90,10 @@ def run(
     """Train a chain of stages and write a report.
 
     The default runs ImageNet -> single cell -> multi-cell on rendered smears, and the classical chain 1,3 beside it.
-    Stop it with Ctrl-C; the same command goes on where it stopped. Finished stages are reused.
+    Stop it with Ctrl-C; the same command goes on where it stopped. Finished stages are reused. With --folds the chain of
+    --stages is cross-validated into NAME-folds, and the tables that papers print are printed.
     """
+    from mtl.benchmark.plan import BenchmarkSettings
     from mtl.config import config_to_continue, load_config
 
     given = overrides(
@@ -90,6 +104,16 @@ def run(
     )  # fmt: skip
     base = config or (config_to_continue(start) if start else "default")
     experiment = load_config(base, given, sets or ())
+    if folds is not None:
+        if start is not None or (against or "none") != "none":
+            raise ConfigError(
+                f"Expected `--folds` without {'--from' if start is not None else '--against'}, but got both; "
+                "do leave it out, or compare chains with `mtl benchmark --folds`"
+            )
+        cross_validate(BenchmarkSettings.of_folds(experiment, folds), runs, workers, as_json)
+        return
+    if workers is not None:
+        raise ConfigError("Expected `--workers` beside `--folds`, but got it alone; do leave it out")
 
     from mtl.run.execute import execute
 

@@ -89,22 +89,35 @@ def images(
 
 @app.command()
 def score(
-    truth: Annotated[Path, typer.Argument(help="A mask, or a folder of masks.")],
+    truth: Annotated[
+        Path,
+        typer.Argument(
+            help="A mask, or a folder of masks; with --centroids an ALL-IDB1 folder or .xyc files."
+        ),
+    ],
     predicted: Annotated[
         Path, typer.Argument(metavar="PRED", help="A mask, or a folder of masks of the same names.")
     ],
     snap: Annotated[bool | None, flag_of(ScoreMasks, "snap", "--snap")] = None,
     binary: Annotated[str | None, flag_of(ScoreMasks, "binary")] = None,
+    centroids: Annotated[bool | None, flag_of(ScoreMasks, "centroids", "--centroids")] = None,
+    distance: Annotated[float | None, flag_of(ScoreMasks, "distance")] = None,
     config: ConfigFile = None,
     sets: SetsOnly = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare masks with the truth: Dice, IoU, success rate, borders, and cells one by one."""
-    settings = load_settings(ScoreMasks, config or {}, given_of(snap=snap, binary=binary), sets or ())
+    """Compare masks with the truth: Dice, IoU, success rate, borders, and cells one by one.
 
+    With --centroids: recall, precision and F1 of detection against the centroids of blasts.
+    """
+    given = given_of(snap=snap, binary=binary, centroids=centroids, distance=distance)
+    settings = load_settings(ScoreMasks, config or {}, given, sets or ())
+
+    from mtl.segment.centroids import score_centroids
     from mtl.segment.score import score_files
 
-    show(score_files(truth, predicted, settings), as_json)
+    score_by = score_centroids if settings.centroids else score_files
+    show(score_by(truth, predicted, settings), as_json)
 
 
 @app.command()
@@ -186,9 +199,9 @@ def train(
         data=data or None, test=test or None, arch=arch, encoder=encoder, encoder_weights=encoder_weights, width=width,
         depth=depth, deep_supervision=deep_supervision, start=start, rehearsal=rehearsal, border=border, steps=steps,
         epochs=epochs, folds=folds, batch_size=batch_size, crop_size=crop_size, learning_rate=learning_rate, seed=seed,
-        limit=limit,
+        limit=limit, name=name,
     )  # fmt: skip
     hardware = given_of(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
     given |= below("hardware", hardware)
     plan = load_settings(TrainPlan, config or {}, given, sets or ())
-    show(train_run(plan, runs, name), as_json)
+    show(train_run(plan, runs), as_json)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mtl.report.figures import INK, PALETTE, new_figure, svg
+from mtl.report.figures import INK, PALETTE, legend_above, new_figure, svg
 from mtl.statistics import Comparison, NemenyiResult
 
 __all__ = ["convergence", "critical_difference", "differences", "paired"]
@@ -36,7 +36,8 @@ def paired(values: Floats, names: Sequence[str], points: float) -> str:
     axis.set_xlim(-0.5, len(names) - 0.5)
     axis.set_ylabel("score, points")
     axis.set_title("Every split: a dot a method, joined (blue: rises)", loc="left", fontsize=9)
-    return svg(figure)
+    means = ", ".join(f"{name} {mean:.1f}" for name, mean in zip(names, shown.mean(axis=0), strict=True))
+    return svg(figure, f"Scores of {len(shown)} splits in points; mean of {means}")
 
 
 def differences(pair: Comparison, values: Floats, points: float) -> str:
@@ -49,7 +50,7 @@ def differences(pair: Comparison, values: Floats, points: float) -> str:
     """
     from scipy import stats
 
-    figure, (axis,) = new_figure(1, 4.6, 3.4)
+    figure, (axis,) = new_figure(1, 3.8, 3.4)
     bayes = pair.bayes
     shown = values * points
     rope = bayes.rope * points
@@ -70,8 +71,12 @@ def differences(pair: Comparison, values: Floats, points: float) -> str:
     axis.set_ylim(-0.32, 1.25)
     axis.set_xlabel(f"{pair.first_name} minus {pair.second_name}, points")
     axis.set_title("Posterior of the mean difference (correlated t)", loc="left", fontsize=9)
-    axis.legend(frameon=False, fontsize=7.5, loc="upper left")
-    return svg(figure)
+    legend_above(axis)
+    return svg(
+        figure,
+        f"Posterior of the mean difference, {pair.first_name} minus {pair.second_name}: centre {bayes.mean * points:+.2f} points, "
+        f"practically equal within {rope:g}; {len(shown)} splits under it",
+    )
 
 
 def convergence(series: Mapping[str, Floats], title: str) -> str:
@@ -83,19 +88,22 @@ def convergence(series: Mapping[str, Floats], title: str) -> str:
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure, (axis,) = new_figure(1, 4.6, 3.2)
+    figure, (axis,) = new_figure(1, 3.8, 3.0)
     for place, (chain, losses) in enumerate(series.items()):
         epochs = np.arange(1, losses.shape[1] + 1)
         mean, spread = np.nanmean(losses, axis=0), np.nanstd(losses, axis=0)
         colour = PALETTE[place % len(PALETTE)]
         axis.plot(epochs, mean, color=colour, marker="o", markersize=3, label=f"{chain} ({len(losses)} runs)")
         axis.fill_between(epochs, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set(xlabel="epoch of the last stage", ylabel="loss")
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, 1.08 * max(float(np.nanmax(losses)) for losses in series.values()) or 1)
+    axis.set_xlim(0.5, max(losses.shape[1] for losses in series.values()) + 0.5)
     axis.set_title(title, loc="left", fontsize=9)
-    axis.legend(frameon=False, fontsize=7.5)
-    return svg(figure)
+    legend_above(axis, 2)
+    return svg(
+        figure, f"{title} per epoch of the last stage, mean and standard deviation of {', '.join(series)}"
+    )
 
 
 def critical_difference(result: NemenyiResult) -> str:
@@ -132,4 +140,7 @@ def critical_difference(result: NemenyiResult) -> str:
         ranks = [result.ranks[result.names.index(name)] for name in clique]
         axis.hlines(-0.14 * (bar + 1), min(ranks) - 0.04, max(ranks) + 0.04, color=PALETTE[1], linewidth=3)
     axis.set_axis_off()
-    return svg(figure)
+    listed = ", ".join(f"{name} {rank:.2f}" for name, rank in zip(result.names, result.ranks, strict=True))
+    return svg(
+        figure, f"Critical difference {result.critical_difference:.2f} of mean ranks, 1 is best: {listed}"
+    )

@@ -1,16 +1,17 @@
-"""What all figures share: palette, axes, and SVG for a page."""
+"""What all figures share: palette, axes, legends, and SVG for a page."""
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["INK", "PALETTE", "new_figure", "svg"]
+__all__ = ["INK", "PALETTE", "legend_above", "new_figure", "svg"]
 
 # Okabe & Ito (2008): told apart by all common kinds of colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A6F00", "#555555")
@@ -32,8 +33,29 @@ def new_figure(columns: int, width: float, height: float) -> tuple[Figure, Seque
     return figure, axes
 
 
-def svg(figure: Figure) -> str:
-    """Return a figure as SVG text that is the same for the same figure; a `$` in it is a dollar, not a formula."""
+def legend_above(axis: Axes, columns: int = 3, **more: Any) -> None:
+    """Give axes a legend between title and frame, where it covers nothing that is drawn.
+
+    Args:
+        axis: With its title, if it has one.
+        columns: Entries side by side.
+        more: Of `Axes.legend`, such as `handles`.
+    """
+    legend = axis.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=columns, frameon=False, fontsize=7.5,
+        borderaxespad=0, handlelength=1.4, columnspacing=1.2, **more,
+    )  # fmt: skip
+    rows = -(-len(legend.get_texts()) // columns)
+    axis.set_title(axis.get_title(loc="left"), loc="left", fontsize=9, pad=8 + 12 * rows)
+
+
+def svg(figure: Figure, alt: str = "") -> str:
+    """Return a figure as SVG text that is the same for the same figure; a `$` in it is a dollar, not a formula.
+
+    Args:
+        figure: The figure.
+        alt: What it shows, for who cannot see it; titles and labels of its axes if not given.
+    """
     import matplotlib
     from matplotlib.text import Text
 
@@ -45,4 +67,14 @@ def svg(figure: Figure) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "mtl"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    said = html.escape(" ".join((alt or _said(figure)).split()))
+    return f'<svg role="img" aria-label="{said}"' + text[text.index("<svg") + 4 :]
+
+
+def _said(figure: Figure) -> str:
+    axes = [axis for axis in figure.axes if axis.get_visible()]
+    named = [
+        (axis.get_title(loc="left") or axis.get_title(), axis.get_ylabel(), axis.get_xlabel())
+        for axis in axes
+    ]
+    return "Figure: " + "; ".join(", ".join(filter(None, names)) for names in named)

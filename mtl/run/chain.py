@@ -13,6 +13,7 @@ from mtl.runs import RunFolder, StageFolder, environment, follows
 from segmentation.files import write_text
 from stages.assemble import Assembled, assemble, split_stages
 from stages.metrics import Interval, paired_difference
+from stages.preprocess import Preprocess
 from stages.splits.chains import Learned
 from stages.splits.split import Split
 
@@ -121,10 +122,13 @@ def prepare(
 
     Raises:
         DataError: If data cannot be read or split.
+        ModelError: If weights that shall segment cannot be used.
     """
     numbers = sorted(
         {number for chain in experiment.chains() for number in chain if experiment.learns(number)}
     )
+    for number in numbers:
+        Preprocess(experiment.stage(number).preprocess).check()
     data = {}
     for number in numbers:
         settings = experiment.stage(number)

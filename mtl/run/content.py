@@ -9,10 +9,16 @@ from pathlib import Path
 
 from mtl.records import LearnedRecord, RunRecord
 from mtl.runs import Predictions
+from stages import STAGES
 from stages.learners.network.weights import WeightRecord
 from stages.metrics import Evaluation
 
-__all__ = ["Mistake", "RunContent", "StageContent"]
+__all__ = ["Mistake", "RunContent", "StageContent", "learning_title"]
+
+
+def learning_title(number: int) -> str:
+    """Return what people call a stage that learns; stage 1 does so only where ImageNet training goes on."""
+    return STAGES[number].title + (", continued" if number == 1 else "")
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,11 @@ class StageContent:
     def rendered(self) -> bool:
         """Whether its images are rendered smears."""
         return self.record.data.rendered
+
+    @property
+    def augmented(self) -> bool:
+        """Whether it learned from augmented images: features of a frozen backbone are computed once, of plain ones."""
+        return self.record.settings.train.policy != "frozen"
 
     @property
     def images(self) -> int:

@@ -11,6 +11,7 @@ from mtl.config import Experiment
 from mtl.errors import ConfigError, RunError
 from mtl.progress import Reporter
 from mtl.records import ExternalRecord, LearnedRecord, OverColour, StageRecord
+from mtl.run.backbone import check_backbones
 from mtl.run.chain import run_experiment
 from mtl.run.empty import empty_comparison
 from mtl.run.rendered import with_rendered_data
@@ -84,6 +85,7 @@ def execute(experiment: Experiment, runs: Path, command: str, start: Path | None
     with folder.lock(), Reporter(quiet=follows()) as reporter:
         folder.claim("run")
         begin = find_start(start, experiment) if start else None
+        check_backbones(experiment)
         done = run_experiment(with_rendered_data(experiment, reporter), folder, command, reporter, begin)
         path = folder.path / "report.html"
         if not follows():

@@ -5,68 +5,85 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from mtl.records import SourceRecord
-from mtl.report.figures import INK, PALETTE, new_figure, svg
+from mtl.report.figures import INK, PALETTE, legend_above, new_figure, svg
 from mtl.run.content import StageContent
+from mtl.runs import Predictions
 from stages.metrics import Evaluation
 
-__all__ = ["confusion", "curves", "picture", "roc"]
+__all__ = ["confusion", "curves", "picture", "roc", "training_label"]
 
 _THUMBNAIL = 132
+_CURVES = (
+    ("loss", (("train_loss", "training", PALETTE[1]), ("validation_loss", "validation", PALETTE[0]))),
+    (
+        "accuracy and macro F1",
+        (
+            ("train_accuracy", "training accuracy", PALETTE[1]),
+            ("validation_accuracy", "validation accuracy", PALETTE[2]),
+            ("validation_macro_f1", "validation macro F1", PALETTE[0]),
+        ),
+    ),
+)
 
 
-def curves(stage: StageContent) -> str:
-    """Return loss and validation scores per epoch, the kept epoch marked."""
+def curves(stage: StageContent) -> tuple[str, ...]:
+    """Return figures of loss and of validation scores per epoch, the kept epoch marked; none that would be empty."""
+    return tuple(filter(None, (_curve(stage, *part) for part in _CURVES)))
+
+
+def _curve(stage: StageContent, title: str, series: Sequence[tuple[str, str, str]]) -> str | None:
     from matplotlib.ticker import MaxNLocator
 
-    rows = stage.history
-    epochs = [int(row["epoch"]) + 1 for row in rows]
-    figure, axes = new_figure(2, 6.4, 2.5)
-    series: tuple[tuple[Any, str, str, str], ...] = (
-        (axes[0], "train_loss", "training", PALETTE[1]),
-        (axes[0], "validation_loss", "validation", PALETTE[0]),
-        (axes[1], "validation_accuracy", "accuracy", PALETTE[2]),
-        (axes[1], "validation_macro_f1", "macro F1", PALETTE[0]),
-    )
-    for axis, key, label, colour in series:
-        values = [row.get(key, np.nan) for row in rows]
-        if np.isfinite(values).any():
-            axis.plot(epochs, values, color=colour, label=label, marker="o", markersize=3)
-    for axis, title in zip(axes, ("loss", "validation score"), strict=True):
-        axis.axvline(stage.record.best_epoch + 1, color="#999999", linewidth=1, linestyle=":")
-        axis.set_title(title, loc="left", fontsize=9)
-        axis.set_xlabel("epoch (dotted: kept)")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if axis.lines[1:]:
-            axis.legend(frameon=False, fontsize=8)
-    axes[1].set_ylim(0, 1.02)
-    return svg(figure)
+    epochs = [int(row["epoch"]) + 1 for row in stage.history]
+    lines = [
+        (training_label(augmented=stage.augmented) if key == "train_accuracy" else label, colour, values)
+        for key, label, colour in series
+        if np.isfinite(values := [row.get(key, np.nan) for row in stage.history]).any()
+    ]
+    if not lines:
+        return None
+    figure, (axis,) = new_figure(1, 3.6, 2.7)
+    for label, colour, values in lines:
+        axis.plot(epochs, values, color=colour, label=label, marker="o", markersize=3)
+    kept = stage.record.best_epoch + 1
+    axis.axvline(kept, color="#999999", linewidth=1, linestyle=":", zorder=0)
+    axis.set(xlabel="epoch (dotted: kept)", xlim=(min(epochs) - 0.5, max(epochs) + 0.5))
+    highest = max(float(np.nanmax(np.where(np.isfinite(values), values, 0))) for _, _, values in lines)
+    axis.set_ylim(0, 1.08 * highest or 1 if title == "loss" else 1.02)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.set_title(title, loc="left", fontsize=9)
+    legend_above(axis)
+    last = ", ".join(f"{label} {values[-1]:.3f}" for label, _, values in lines)
+    return svg(figure, f"{title} over {len(epochs)} epochs, epoch {kept} kept; in the last epoch {last}")
 
 
-def roc(stage: StageContent) -> str:
+def training_label(*, augmented: bool) -> str:
+    """Return what a legend calls the training accuracy: on which images it is measured."""
+    return f"training accuracy, while\nlearning on {'augmented' if augmented else 'plain'} images"
+
+
+def roc(predictions: Predictions, evaluation: Evaluation) -> str:
     """Return one-against-rest ROC curves with micro and macro averages."""
     from sklearn.metrics import roc_curve
 
-    assert stage.predictions is not None  # noqa: S101 - asked for only where there are predictions
-    assert stage.evaluation is not None  # noqa: S101 - the same
-    classes, scores = stage.record.classes, stage.predictions.probabilities
-    truth = np.eye(len(classes), dtype=bool)[stage.predictions.truth()]
-    figure, (axis,) = new_figure(1, 3.6, 3.4)
+    classes, scores = predictions.classes, predictions.probabilities
+    truth = np.eye(len(classes), dtype=bool)[predictions.truth()]
+    figure, (axis,) = new_figure(1, 3.6, 3.5)
     shown = [1] if len(classes) == 2 else range(len(classes))
     grid, means = np.linspace(0, 1, 201), []
     for k in shown:
         if 0 < truth[:, k].sum() < len(truth):
             rate, hits, _ = roc_curve(truth[:, k], scores[:, k])
             means.append(np.interp(grid, rate, hits))
-            area = stage.evaluation.per_class[k].auroc
+            area = evaluation.per_class[k].auroc
             axis.plot(rate, hits, color=PALETTE[k % len(PALETTE)], label=f"{_short(classes[k])} {area:.2f}")
     if len(classes) > 2 and means:
         rate, hits, _ = roc_curve(truth.ravel(), scores.ravel())
-        headline = stage.evaluation.headline
+        headline = evaluation.headline
         axis.plot(
             rate,
             hits,
@@ -82,8 +99,9 @@ def roc(stage: StageContent) -> str:
         xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01)
     )
     axis.set_title("ROC, area under it", loc="left", fontsize=9)
-    axis.legend(frameon=False, fontsize=7.5, loc="lower right")
-    return svg(figure)
+    legend_above(axis, 2)
+    areas = ", ".join(str(line.get_label()) for line in axis.lines[:-1])
+    return svg(figure, f"ROC curves, area under each: {areas}")
 
 
 def confusion(evaluation: Evaluation) -> str:
@@ -111,7 +129,8 @@ def confusion(evaluation: Evaluation) -> str:
     axis.spines[:].set_visible(False)
     axis.set(xlabel="said", ylabel="true")
     axis.set_title("Confusion: images, % of row", loc="left", fontsize=9)
-    return svg(figure)
+    right = int(np.trace(counts))
+    return svg(figure, f"Confusion matrix of {', '.join(names)}: {right} of {counts.sum()} images are right")
 
 
 def picture(name: str, sources: Sequence[SourceRecord]) -> str | None:

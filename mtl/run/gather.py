@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from mtl.records import LearnedRecord
-from mtl.run.content import RunContent, StageContent
+from mtl.run.content import RunContent, StageContent, learning_title
 from mtl.runs import RunFolder, StageFolder
-from stages import STAGES
 
 __all__ = ["gather"]
 
@@ -38,4 +37,4 @@ def gather(run: RunFolder) -> RunContent:
 
 def _stage(chain: str, folder: StageFolder, record: LearnedRecord) -> StageContent:
     predictions = folder.predictions() if record.evaluation else None
-    return StageContent(chain, STAGES[record.number].title, record, folder.history(), predictions)
+    return StageContent(chain, learning_title(record.number), record, folder.history(), predictions)

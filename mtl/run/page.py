@@ -10,7 +10,7 @@ from mtl.report.page import render_page
 from mtl.run.content import RunContent, StageContent
 from mtl.run.empty import empty_comparison
 from stages.metrics import Evaluation, Interval
-from stages.settings import SegmentSettings
+from stages.settings import PreprocessSettings
 
 __all__ = ["headline", "render_html"]
 
@@ -38,8 +38,10 @@ def render_html(content: RunContent) -> str:
         shown = {
             "stage": stage,
             "name": _name(content, stage),
-            "curves": Markup(figures.curves(stage)),  # noqa: S704 - our own SVG
-            "roc": Markup(figures.roc(stage)) if stage.evaluation else None,  # noqa: S704
+            "curves": [Markup(one) for one in figures.curves(stage)],  # noqa: S704 - our own SVG
+            "roc": Markup(figures.roc(stage.predictions, stage.evaluation))  # noqa: S704
+            if stage.predictions and stage.evaluation
+            else None,
             "confusion": Markup(figures.confusion(stage.evaluation)) if stage.evaluation else None,  # noqa: S704
             "mistakes": [
                 (one, figures.picture(one.name, stage.record.data.sources))
@@ -158,25 +160,37 @@ def _policy(stage: StageContent) -> str:
         f"dense {hidden} with dropout {head.dropout:g}, then one dense layer" if hidden else "one dense layer"
     )
     loss = "binary cross entropy" if head.activation == "sigmoid" else "cross entropy"
-    first = f"the head alone for {train.head_epochs} epochs, then " if train.head_epochs else ""
+    first = f"the head alone for {_epochs(train.head_epochs)}, then " if train.head_epochs else ""
     policy = {"full": "all layers", "frozen": "the head alone", "gradual": "layers unfrozen one by one",
               "layer_decay": "all layers, slower towards the input"}[train.policy]  # fmt: skip
     return (
         f"{head.pool} pooling, {layers}, {head.activation} with {loss}; {first}{policy}; {train.optimizer} at "
-        f"{train.learning_rate:g}, {train.schedule}, batch {train.batch_size}, {train.epochs} epochs, "
-        f"{settings.image_size} px{_segmented(settings.segment)}{_predicted(stage)}"
+        f"{train.learning_rate:g}, {train.schedule}, batch {train.batch_size}, {_epochs(train.epochs)}, "
+        f"{settings.preprocess.image_size} px{_prepared(settings.preprocess)}{_predicted(stage)}"
     )
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch" if count == 1 else f"{count} epochs"
 
 
 def _predicted(stage: StageContent) -> str:
     return f"; predicted on {stage.record.device} in {stage.record.precision}" if stage.record.device else ""
 
 
-def _segmented(segment: SegmentSettings) -> str:
-    if segment.method == "none":
-        return ""
-    what = "the background blacked out" if segment.use == "black" else "the image cut to its white cells"
-    return f"; white cells found first by {segment.method.replace('_', ' ')}, {what}"
+def _prepared(settings: PreprocessSettings) -> str:
+    colour, segment, sharpen = settings.normalise, settings.segment, settings.sharpen
+    said = []
+    if colour.method != "none":
+        said.append(f"colour normalised by {colour.method} towards the training part")
+    if segment.method != "none":
+        used = {"black": "the background blacked out", "crop": "the image cut to its white cells",
+                "blue": "their blue channel kept on black"}[segment.use]  # fmt: skip
+        own = " with weights of its own" if segment.weights else ""
+        said.append(f"white cells found first by {segment.method.replace('_', ' ')}{own}, {used}")
+    if sharpen.method != "none":
+        said.append("blurred images sharpened to the training part's sharpness")
+    return "".join(f"; {part}" for part in said)
 
 
 def _source(source: SourceRecord) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from mtl.config import Experiment
 from mtl.errors import RunError
 from mtl.progress import Steps
 from mtl.records import DataRecord, LearnedRecord, StageRecord, write_record
+from mtl.run.content import learning_title
 from mtl.run.scoring import Scorer, group_name, source_record, write_predictions
 from mtl.runs import RunFolder, StageFolder, follows, stage_key
 from segmentation.cache import cache_folder
@@ -25,7 +26,9 @@ from stages.learners.model import Fitting, Floats, Model
 from stages.learners.network.backbones import imagenet_backbone
 from stages.learners.network.fingerprint import backbone_fingerprint
 from stages.learners.network.model import NetworkLearner, NetworkModel
+from stages.learners.network.names import find_backbone
 from stages.learners.network.training import Watch
+from stages.learners.network.weights import WeightRecord
 from stages.metrics import Evaluation
 from stages.preprocess import Preprocess
 from stages.settings import StageSettings
@@ -115,7 +118,7 @@ class StageMaker:
         stage = STAGES[number]
         key = self._key(number, settings, data, split, origin)
         folder = self.run.stage(number, stage.name, key)
-        bar = f"stage {number}  {stage.title}" + (
+        bar = f"stage {number}  {learning_title(number)}" + (
             f" after {','.join(map(str, origin.lineage))}" if number > 2 else ""
         )
         with folder.lock():
@@ -124,9 +127,8 @@ class StageMaker:
                 return folder
             task = make_task(data, split, Preprocess(settings.preprocess), self.reporter.step)
             self.reporter.step(bar, 0, 1)
-            learner = self.learner(
-                number, data, parent, _Bar(self.reporter, bar), flips=self.experiment.evaluation.flips
-            )
+            told, flips = _Bar(self.reporter, bar), self.experiment.evaluation.flips
+            learner = self.learner(number, data, task.preprocess, parent, told, flips=flips)
             model, fitting = learner.fit(task, folder.path)
             if follows():
                 folder.wait()
@@ -145,6 +147,7 @@ class StageMaker:
         self,
         number: int,
         data: Assembled,
+        preprocess: Preprocess,
         parent: StageFolder,
         progress: Callable[[int, int, str], None] | None = None,
         watch: Watch | None = None,
@@ -156,6 +159,7 @@ class StageMaker:
         Args:
             number: 1 (continued), 2 or 3.
             data: Assembled for the stage.
+            preprocess: Fitted on the training part.
             parent: The finished stage before it.
             progress: Told about every step.
             watch: Looks at every validation.
@@ -165,12 +169,12 @@ class StageMaker:
             RunError: If the parent holds another backbone.
         """
         settings, origin = self.experiment.stage(number), parent.record()
-        if origin.weights.backbone != self.experiment.backbone:
+        if origin.weights.backbone != find_backbone(self.experiment.backbone):
             raise RunError(
                 f"Expected `--from` to hold weights of {self.experiment.backbone}, but it holds {origin.weights.backbone}; "
                 f"do give --backbone {origin.weights.backbone}"
             )
-        bank = _feature_bank(origin, settings, data)
+        bank = _feature_bank(origin, settings, data, preprocess)
         return NetworkLearner(
             settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, flips, progress, bank, watch
         )  # fmt: skip
@@ -182,7 +186,11 @@ class StageMaker:
             number,
             settings.model_dump(
                 mode="json",
-                exclude={"data": {"root": True, "sources": {"__all__": {"root"}}}, "split": {"folder"}},
+                exclude={
+                    "data": {"root": True, "sources": {"__all__": {"root"}}},
+                    "split": {"folder"},
+                    "preprocess": True,
+                },
             ),
             data.fingerprint,
             split.to_json(),
@@ -191,7 +199,7 @@ class StageMaker:
             self.experiment.seed,
             self.experiment.hardware.precision,
             self.experiment.evaluation.model_dump(mode="json"),
-            Preprocess(settings.preprocess).identity,
+            Preprocess(settings.preprocess).key,
             torch.__version__,
         )
 
@@ -228,13 +236,13 @@ class _Scoring:
         if isinstance(model, NetworkModel) and len(tested):
             device, precision = model.inference.device, model.inference.precision
         return LearnedRecord(
-            number=number, name=STAGES[number].name, key=key, parent=origin.key, start=origin.backbone, lineage=(*origin.lineage, number),
+            number=number, name=STAGES[number].name, key=key, parent=origin.key, start=origin.backbone, lineage=tuple(dict.fromkeys((*origin.lineage, number))),
             weights=origin.weights, seconds=fitting.seconds, backbone=backbone_fingerprint(self.folder.weights), classes=self.data.classes, settings=self.experiment.stage(number),
-            data=self._data(), best_epoch=fitting.best_epoch, parameters=fitting.parameters, device=device, precision=precision,
+            data=self._data(origin.weights), best_epoch=fitting.best_epoch, parameters=fitting.parameters, device=device, precision=precision,
             evaluation=evaluation, baselines=baselines, over_colour=over_colour,
         )  # fmt: skip
 
-    def _data(self) -> DataRecord:
+    def _data(self, weights: WeightRecord) -> DataRecord:
         parts = self.split.part_of()
         members = {
             part: [sample for sample in self.data.samples if parts.get(sample.name) == part]
@@ -256,7 +264,7 @@ class _Scoring:
             groups={part: len({group_name(sample) for sample in own}) for part, own in members.items()},
             unit=self.data.unit,
             split=self.split.method,
-            notes=(*self.data.notes, *self.split.notes),
+            notes=(*self.data.notes, *self.split.notes, *_seen(weights, self.data)),
         )
 
     def _colour(self) -> dict[str, Floats]:
@@ -267,13 +275,23 @@ class _Scoring:
         )
 
 
-def _feature_bank(origin: StageRecord, settings: StageSettings, data: Assembled) -> Path | None:
+def _seen(weights: WeightRecord, data: Assembled) -> list[str]:
+    """Return a sentence for the report where the backbone may have been pretrained on the very images that test it."""
+    seen = [source.dataset.name for source in data.sources if source.dataset.name in weights.pretrained_on]
+    return [
+        f"{weights.backbone} may have been pretrained on {name}: these images may not be new to it."
+        for name in seen
+    ]
+
+
+def _feature_bank(
+    origin: StageRecord, settings: StageSettings, data: Assembled, preprocess: Preprocess
+) -> Path | None:
     """Return the file for the features that runs may share, or None where the parent has learned."""
     # Only what stage 1 holds is the same in many runs; another stage's weights are its own.
     if isinstance(origin, LearnedRecord):
         return None
-    what = [settings.preprocess.model_dump(mode="json"), Preprocess(settings.preprocess).identity]
     key = stage_key(
-        origin.key, origin.weights.model_dump(mode="json"), data.fingerprint, what, settings.head.pool, torch.__version__
+        origin.key, origin.weights.model_dump(mode="json"), data.fingerprint, preprocess.key, settings.head.pool, torch.__version__
     )  # fmt: skip
     return cache_folder() / "features" / f"{key}.npy"

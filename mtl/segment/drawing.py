@@ -20,6 +20,7 @@ CELL_COLOUR = (0, 150, 60)
 NUCLEUS_COLOUR = (255, 230, 0)
 TRUTH_COLOUR = (255, 255, 255)
 _LEAST_SIDE = 480  # smaller images are enlarged, so that an outline of one pixel hides nothing
+_MOST_SIDE = 4096  # larger ones are reduced
 
 
 def outlined(image: Image, labels: Labels, cells: Sequence[Cell] = (), truth: Labels | None = None) -> Image:
@@ -32,17 +33,19 @@ def outlined(image: Image, labels: Labels, cells: Sequence[Cell] = (), truth: La
         truth: Labels of the truth, drawn below in white.
 
     Returns:
-        (H', W', 3) uint8 RGB; small images are enlarged by a whole factor.
+        (H', W', 3) uint8 RGB; small images are enlarged by a whole factor, those above 4096 px a side reduced to it.
     """
-    factor = max(1, round(_LEAST_SIDE / max(image.shape[:2])))
-    size = image.shape[1] * factor, image.shape[0] * factor
-    grown = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC) if factor > 1 else image.copy()
+    longest = max(image.shape[:2])
+    factor = min(max(1, round(_LEAST_SIDE / longest)), _MOST_SIDE / longest)
+    size = round(image.shape[1] * factor), round(image.shape[0] * factor)
+    smooth = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
+    grown = image.copy() if factor == 1 else cv2.resize(image, size, interpolation=smooth)
     drawn: Image = np.asarray(grown, np.uint8)
     width = int(np.clip(round(max(size) / 320), 1, 4))
     layers = [(truth, TRUTH_COLOUR, TRUTH_COLOUR)] if truth is not None else []
     for mask, cell_colour, nucleus_colour in (*layers, (labels, CELL_COLOUR, NUCLEUS_COLOUR)):
         for part, colour in ((cell_of(mask), cell_colour), (nucleus_of(mask), nucleus_colour)):
-            mask_of = cv2.resize(part.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+            mask_of = cv2.resize(part.view(np.uint8), size, interpolation=cv2.INTER_NEAREST)
             lines, _ = cv2.findContours(mask_of, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(drawn, lines, -1, colour, width)
     if len(cells) > 1:
@@ -50,13 +53,13 @@ def outlined(image: Image, labels: Labels, cells: Sequence[Cell] = (), truth: La
     return drawn
 
 
-def _number(drawn: Image, cells: Sequence[Cell], factor: int) -> None:
+def _number(drawn: Image, cells: Sequence[Cell], factor: float) -> None:
     scale = max(0.55, max(drawn.shape[:2]) / 1600)
     for cell in cells:
         text = str(cell.instance)
         (wide, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-        x = min(max(cell.box[2] * factor + 3, 0), drawn.shape[1] - wide - 1)
-        y = min(max(cell.box[1] * factor, tall + 1), drawn.shape[0] - 2)
+        x = min(max(round(cell.box[2] * factor) + 3, 0), drawn.shape[1] - wide - 1)
+        y = min(max(round(cell.box[1] * factor), tall + 1), drawn.shape[0] - 2)
         for colour, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             place, weight = (x, y), max(1, round(scale * 2)) * thick
             cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, weight, cv2.LINE_AA)

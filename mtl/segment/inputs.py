@@ -23,6 +23,7 @@ __all__ = [
     "find_images",
     "images_below",
     "is_grey",
+    "pixels_of",
     "unique_stems",
 ]
 
@@ -137,8 +138,27 @@ def is_grey(path: Path) -> bool:
     try:
         with Image.open(path) as file:
             return file.mode in ("L", "1", "P")
-    except (OSError, SyntaxError, Image.DecompressionBombError):
+    except Exception:  # a decoder may raise anything on bytes that it did not expect
         return False
+
+
+def pixels_of(path: Path, most: int) -> int:
+    """Return how many pixels an image has, by its header; 0 where that does not read, which decoding will explain.
+
+    Raises:
+        DataError: If they are more than `most`.
+    """
+    try:
+        with Image.open(path) as file:
+            width, height = file.size
+    except Exception:  # a decoder may raise anything on bytes that it did not expect
+        return 0
+    if width * height > most:
+        raise DataError(
+            f"Expected {show(str(path))} to have {most:,} pixels at most, but got {width}x{height} px; "
+            "do cut it into tiles, or raise `--set max_pixels=`"
+        )
+    return width * height
 
 
 def content_of(path: Path) -> str:

@@ -7,10 +7,13 @@ docs/segmentation.md gives the scores behind this rule.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -30,6 +33,7 @@ _BLANK_SIDE = 300  # least side in px on which that is looked for
 _CONTRAST = 16  # grey levels between the darkest and the brightest of an image that shows something
 
 Image = npt.NDArray[np.uint8]
+Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -70,31 +74,45 @@ class Seer:
         from segmentation.weights import SHIPPED, read_card
 
         sha = read_card(self.settings.weights or SHIPPED).sha256 if self.method in (AUTO, NETWORK) else ""
-        said = self.settings.model_dump(mode="json", exclude={"method", "weights", "device"})
+        said = self.settings.model_dump(mode="json", exclude={"method", "weights", "device", "max_pixels"})
         return json.dumps([self.method, said, sha, SMALL_SIDE, ONE_CELL, FILLS], sort_keys=True)
 
-    def see(self, image: Image) -> Seen:
-        """Segment (H, W, 3) uint8 RGB."""
+    def see(self, image: Image, tell: Tell | None = None) -> Seen:
+        """Segment (H, W, 3) uint8 RGB.
+
+        Args:
+            image: The image.
+            tell: Told about progress inside it.
+        """
         if is_blank(image):
             return _seen(np.zeros(image.shape[:2], np.uint8), image, CellSettings(), BLANK)
-        return self._see(image)
+        return self._see(image, tell)
 
-    def _see(self, image: Image) -> Seen:
+    def _see(self, image: Image, tell: Tell | None) -> Seen:
         name = self.method
         if name == AUTO:
             seen = self._threshold(image, DEFAULT) if min(image.shape[:2]) <= SMALL_SIDE else None
-            return seen if seen is not None and shows_one_cell(seen.cells) else self._by_network(image)
-        return self._by_network(image) if name == NETWORK else self._threshold(image, name)
+            return seen if seen is not None and shows_one_cell(seen.cells) else self._by_network(image, tell)
+        return self._by_network(image, tell) if name == NETWORK else self._threshold(image, name)
 
     def _threshold(self, image: Image, name: str) -> Seen:
-        labels = threshold(image, name, **self.settings.parameters)
+        factor = math.sqrt(self.settings.working_pixels / (image.shape[0] * image.shape[1]))
+        seen = (
+            cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            if factor < 1
+            else image
+        )
+        labels = threshold(np.asarray(seen, np.uint8), name, **self.settings.parameters)
+        if factor < 1:
+            size = image.shape[1], image.shape[0]
+            labels = np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), np.uint8)
         # A method that knows no nucleus cannot be asked for one.
         settings = CellSettings(min_nucleus=0.0) if METHODS[name].gives == "cell" else CellSettings()
         return _seen(labels, image, settings, name)
 
-    def _by_network(self, image: Image) -> Seen:
+    def _by_network(self, image: Image, tell: Tell | None) -> Seen:
         segmenter = self._network()
-        return _seen(segmenter.labels(image), image, segmenter.settings.cells, NETWORK)
+        return _seen(segmenter.labels(image, tell), image, segmenter.settings.cells, NETWORK)
 
     def _network(self) -> Any:
         with self._lock:  # images may be seen by several threads
@@ -107,7 +125,9 @@ class Seer:
             from segmentation.weights import SHIPPED, load_network
 
             network = load_network(self.settings.weights or SHIPPED, pick_device(self.settings.device))
-            settings = PredictSettings(tiles=TileSettings(flips=self.settings.flips))
+            settings = PredictSettings(
+                pixels=self.settings.working_pixels, tiles=TileSettings(flips=self.settings.flips)
+            )
             if self.settings.any_hue:
                 settings = replace(settings, violet=None)
             if self.settings.cell_size is not None:

@@ -8,9 +8,10 @@ from typing import Annotated
 import torch
 from pydantic import Field, field_validator
 
+from mtl.config import FolderName
 from mtl.errors import ConfigError
 from segmentation.networks import NetworkRecipe, SegmentationNetwork, create_network
-from segmentation.settings import Hardware
+from segmentation.settings import Hardware, Seed
 from segmentation.training import StepSettings
 from segmentation.weights import SHIPPED, load_network, read_card
 
@@ -22,6 +23,10 @@ _KNOWN_START = ("auto", "shipped", "none")
 class TrainPlan(StepSettings):
     """Everything that decides a training of `mtl segment train`."""
 
+    name: FolderName | None = Field(
+        None, description="name of the run folder; made of data sets and architecture if not given"
+    )
+    seed: Seed = Field(0, description="of splits, weights, crops and changes of colour")
     data: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         description="data sets with masks, DATASET:FOLDER each"
     )

@@ -19,12 +19,22 @@ from segmentation.errors import MaskError
 from segmentation.masks import CYTOPLASM, NUCLEUS, Labels, cell_of, nucleus_of, read_mask
 from segmentation.scores import score_instances, score_mask
 
-__all__ = ["INSTANCE_KEYS", "MASK_KEYS", "Scored", "mean_scores", "score_files", "score_pair"]
+__all__ = [
+    "AS_DRAWN",
+    "INSTANCE_KEYS",
+    "MASK_KEYS",
+    "Scored",
+    "masks_below",
+    "mean_scores",
+    "read_labels",
+    "score_files",
+    "score_pair",
+]
 
 MASK_KEYS = ("dice", "iou", "success", "boundary_f1", "hd95")
 INSTANCE_KEYS = ("precision", "recall", "f1", "pq", "aji")
-# Masks are taken as they are: nothing but specks is left out, and touching cells are split alike on both sides.
-_AS_DRAWN = CellSettings(min_area=20, min_share=0.0, min_nucleus=0.0)
+AS_DRAWN = CellSettings(min_area=20, min_share=0.0, min_nucleus=0.0)
+"""Masks are taken as they are: nothing but specks is left out, and touching cells are split alike on both sides."""
 
 Scores = dict[str, dict[str, float]]
 """`nucleus`, `cell` and `instances`, each a score by its name; a part that the truth does not tell is absent."""
@@ -94,7 +104,7 @@ def score_files(truth: Path, predicted: Path, settings: ScoreMasks) -> Scored:
         ConfigError: If nothing is there or nothing matches.
         MaskError: If a mask has unexpected values or another size than its truth.
     """
-    true_files, found_files = _masks(truth, "TRUTH"), _masks(predicted, "PRED")
+    true_files, found_files = masks_below(truth, "TRUTH"), masks_below(predicted, "PRED")
     if truth.is_file() and predicted.is_file():
         true_files = {predicted.stem: truth}
     shared = [name for name in true_files if name in found_files]
@@ -106,10 +116,10 @@ def score_files(truth: Path, predicted: Path, settings: ScoreMasks) -> Scored:
     foreground = NUCLEUS if settings.binary == "nucleus" else CYTOPLASM
     pairs: dict[str, tuple[Labels, Labels]] = {}
     for name in shared:
-        true = _read(true_files[name], settings.snap, foreground, None)
+        true = read_labels(true_files[name], settings.snap, foreground, None)
         pairs[name] = (
             true,
-            _read(found_files[name], settings.snap, foreground, (true.shape[0], true.shape[1])),
+            read_labels(found_files[name], settings.snap, foreground, (true.shape[0], true.shape[1])),
         )
     parts, note = _told([true for true, _ in pairs.values()])
     images: dict[str, Scores] = {}
@@ -143,7 +153,7 @@ def score_pair(found: Labels, true: Labels, parts: Sequence[str] = ("nucleus", "
     scores: Scores = {part: asdict(score_mask(masks[part](found), masks[part](true))) for part in parts}
     if "cell" not in parts:  # where cytoplasm is not drawn, nuclei are what can be counted
         found, true = np.where(nucleus_of(found), found, 0), np.where(nucleus_of(true), true, 0)
-    first, second = (find_cells(labels, settings=_AS_DRAWN).instances for labels in (found, true))
+    first, second = (find_cells(labels, settings=AS_DRAWN).instances for labels in (found, true))
     scores["instances"] = {key: float(value) for key, value in asdict(score_instances(first, second)).items()}
     return scores
 
@@ -169,7 +179,16 @@ def _told(truths: Sequence[Labels]) -> tuple[tuple[str, ...], str]:
     return ("nucleus", "cell"), "The truth is empty in all images."
 
 
-def _masks(path: Path, what: str) -> dict[str, Path]:
+def masks_below(path: Path, what: str) -> dict[str, Path]:
+    """Return masks by their names without suffix, relative to the folder; a colour image beside its mask is passed over.
+
+    Args:
+        path: A mask, or a folder of masks.
+        what: Name of the argument, for errors.
+
+    Raises:
+        ConfigError: If there are none, or several of one name.
+    """
     if path.is_file():
         return {path.stem: path}
     if not path.is_dir():
@@ -194,7 +213,12 @@ def _masks(path: Path, what: str) -> dict[str, Path]:
     return found
 
 
-def _read(path: Path, snap: bool, foreground: int, shape: tuple[int, int] | None) -> Labels:
+def read_labels(path: Path, snap: bool, foreground: int, shape: tuple[int, int] | None) -> Labels:
+    """Return the labels of a mask, (H, W) uint8; see `segmentation.masks.read_mask`.
+
+    Raises:
+        MaskError: If its values or size are not as expected.
+    """
     try:
         return read_mask(path, snap=snap, foreground=foreground, shape=shape)
     except MaskError as error:

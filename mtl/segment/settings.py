@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from mtl.errors import ConfigError
-from segmentation.settings import Settings
+from segmentation.settings import DISTANCE, PIXELS, Settings
 
 __all__ = ["AUTO", "NETWORK", "ScoreMasks", "SegmentImages"]
 
@@ -41,6 +41,16 @@ class SegmentImages(Settings):
         "none", description="a PNG of every cell: none, plain, or black around it"
     )
     xyc: bool = Field(False, description="centroids as ALL-IDB has them, one `x y` a line")
+    working_pixels: int = Field(
+        PIXELS,
+        ge=65_536,
+        description="pixels that the network enlarges an image to at most, and that threshold methods reduce it to",
+    )
+    max_pixels: int = Field(
+        144_000_000,
+        ge=256,
+        description="pixels of the largest image that is taken; a folder goes on without larger ones",
+    )
     device: str = Field(AUTO, description="where the network runs: auto, cpu, cuda or mps")
 
     @field_validator("method", mode="before")
@@ -97,4 +107,14 @@ class ScoreMasks(Settings):
     snap: bool = Field(False, description="round unexpected values to the nearest level (anti-aliased edges)")
     binary: Literal["nucleus", "cell"] = Field(
         "nucleus", description="what 255 means in masks of 0 and 255 alone: nucleus or cell"
+    )
+    centroids: bool = Field(
+        False,
+        description="compare cells with centroids: TRUTH is the ALL-IDB1 folder, or a folder of .xyc files",
+    )
+    distance: float = Field(
+        DISTANCE,
+        ge=0,
+        le=1000,
+        description="with --centroids: px that a centroid may lie from that of a cell whose mask it misses",
     )

@@ -15,6 +15,7 @@ from mtl.progress import Reporter
 from mtl.runs import RunFolder, environment
 from mtl.segment.data import Masked, cell_sizes, load_pair, make_split, read_sources, scaled
 from mtl.segment.evaluate import METHODS, NETWORK, Row, evaluate, summarise
+from mtl.segment.places import advised
 from mtl.segment.plan import TrainPlan
 from segmentation.crops import CropSettings, Pair
 from segmentation.engine import pick_device
@@ -73,13 +74,12 @@ class TrainedRun:
         )
 
 
-def train_run(plan: TrainPlan, runs: Path, name: str | None) -> TrainedRun:
+def train_run(plan: TrainPlan, runs: Path) -> TrainedRun:
     """Train, score and report; a second call goes on where the first stopped.
 
     Args:
         plan: What to train.
         runs: Folder of run folders.
-        name: Of the run; made of data sets and architecture if None.
 
     Raises:
         MtlError: If flags, the hardware or the run folder are not usable.
@@ -90,9 +90,9 @@ def train_run(plan: TrainPlan, runs: Path, name: str | None) -> TrainedRun:
     plan.network(0)
     data = [parse_source(text, "--data") for text in plan.data]
     test = [parse_source(text, "--test") for text in plan.test]
-    name = name or f"segment-{'+'.join(source.dataset for source in data)}-{plan.arch}"
+    name = plan.name or f"segment-{'+'.join(source.dataset for source in data)}-{plan.arch}"
     run = RunFolder(runs / name, stages=runs / name)
-    with run.lock(), Reporter() as reporter:
+    with run.lock(), advised(run.path, "--runs"), Reporter() as reporter:
         masked = read_sources(data, test, plan.limit, reporter.step)
         run.claim("segment train", **_identity(plan, masked))
         write_text(run.path / "config.yaml", dump_settings(plan))
@@ -109,7 +109,9 @@ def train_run(plan: TrainPlan, runs: Path, name: str | None) -> TrainedRun:
 def _identity(plan: TrainPlan, masked: Masked) -> dict[str, Any]:
     start = read_card(plan.weights).sha256 if plan.weights else None
     # Where it is computed is no part of what is computed; how precisely is.
-    settings = plan.model_dump(mode="json", exclude={"hardware": {"accelerator", "devices", "strategy"}})
+    settings = plan.model_dump(
+        mode="json", exclude={"name": True, "hardware": {"accelerator", "devices", "strategy"}}
+    )
     return {**settings, "start_sha256": start, "fingerprint": masked.fingerprint}
 
 
@@ -256,7 +258,7 @@ def _finish(
     _write_csv(path / "images.csv", [row.flat() for row in rows])
     write_json(path / "scores.json", {"kept_fold": kept, "parts": parts})
     write_segment_report(
-        path, plan.model_dump(exclude={"hardware"}), masked, rows, history, parts, environment()
+        path, plan.model_dump(exclude={"name", "hardware"}), masked, rows, history, parts, environment()
     )
     return TrainedRun(path, parts, kept)
 

@@ -32,6 +32,10 @@ def storage_address(storage: str | None, folder: Path) -> str:
             f"Expected `--storage` to be a database URL or a journal file ending in .log, but got {storage!r}; do write one"
         )
     before, _, rest = storage.partition("://")
+    if before == "sqlite" and rest.lstrip("/").partition("?")[0] in ("", ":memory:"):
+        raise ConfigError(
+            f"Expected `--storage` to name a file, but got {storage!r}, which ends with its process; do write sqlite:////FOLDER/study.sqlite"
+        )
     if before != "sqlite" and _halves(rest)[0].count("@") > 1:
         # Drivers take what follows the first @ for the host, and print it.
         raise ConfigError(

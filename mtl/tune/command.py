@@ -13,6 +13,7 @@ import optuna
 from mtl.config import Experiment
 from mtl.progress import Reporter, Steps
 from mtl.records import LearnedRecord
+from mtl.run.backbone import check_backbones
 from mtl.run.rendered import with_rendered_data
 from mtl.runs import RunFolder
 from mtl.tune.address import storage_address, without_password
@@ -132,6 +133,7 @@ def _run(
         reporter.say(
             f"Storage {_shown(plan, folder)}; another worker: {shlex.join(['mtl', 'tune', '--join', str(folder)])}"
         )
+        check_backbones(experiment)
         filled = with_rendered_data(experiment, reporter)
         run = RunFolder(folder)
         inner = inner_splits(filled, run, plan.folds, reporter)

@@ -17,17 +17,14 @@ import numpy.typing as npt
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mtl.report.figures import INK, PALETTE, new_figure, svg
-from mtl.tune.plan import Parameter, Plan
+from mtl.report.figures import INK, PALETTE, legend_above, new_figure, svg
+from mtl.tune.plan import Parameter, Plan, short_key
 
-__all__ = ["WIDE", "importances_note", "study_figures", "trial_state"]
+__all__ = ["importances_note", "study_figures", "trial_state"]
 
 _COLOURS = "viridis"
 _ENOUGH = 10
 """Trials from which on shares of the variance mean something."""
-PARALLEL, SLICE = "Parallel coordinates", "Slice"
-WIDE = {PARALLEL: 840, SLICE: 840}
-"""Figures that a narrow screen scrolls, and does not shrink below so many px."""
 _COLUMNS = 4
 
 
@@ -44,8 +41,8 @@ def study_figures(study: optuna.Study, plan: Plan) -> dict[str, str]:
         importances = None if importances_note(study) else _importances(study, target)
         if importances:
             found["Importances (fANOVA)"] = importances
-        found[PARALLEL] = _parallel(done, plan)
-        found[SLICE] = _slice(done, plan)
+        found["Parallel coordinates"] = _parallel(done, plan)
+        found["Slice"] = _slice(done, plan)
     return found
 
 
@@ -117,7 +114,9 @@ def _parallel(done: Sequence[FrozenTrial], plan: Plan) -> str:
     axis.set_yticks([])
     axis.spines[["left", "bottom"]].set_visible(False)
     axis.set_xlim(-0.2, len(columns) - 0.4)
-    return svg(figure)
+    return svg(
+        figure, f"Parallel coordinates of {len(done)} trials: a line a trial through {', '.join(names)}"
+    )
 
 
 def _slice(done: Sequence[FrozenTrial], plan: Plan) -> str:
@@ -139,7 +138,10 @@ def _slice(done: Sequence[FrozenTrial], plan: Plan) -> str:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=7, colors=INK)
     figure.supylabel(f"{plan.metrics[0].replace('_', ' ')} (later trials lighter)", fontsize=8)
-    return svg(figure)
+    return svg(
+        figure,
+        f"{plan.metrics[0].replace('_', ' ')} of {len(done)} trials by {', '.join(map(_short, plan.space))}",
+    )
 
 
 def _history(study: optuna.Study, plan: Plan) -> str:
@@ -157,15 +159,18 @@ def _history(study: optuna.Study, plan: Plan) -> str:
         )
         axis.scatter(numbers, values, color=PALETTE[0], s=14, label="trial")
         axis.step(numbers, best, where="post", color=PALETTE[1], label="best so far")
-        axis.legend(frameon=False, fontsize=7.5)
+        legend_above(axis)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
         if trial.intermediate_values:
             axis.scatter(
                 trial.number, max(trial.intermediate_values.values()), color="#bbbbbb", s=10, marker="x"
             )
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set(xlabel="trial (crosses: pruned)", ylabel=plan.metrics[0].replace("_", " "))
-    return svg(figure)
+    return svg(
+        figure,
+        f"{plan.metrics[0].replace('_', ' ')} of {len(done)} trials that are done, and the best so far",
+    )
 
 
 def _timeline(study: optuna.Study) -> str:
@@ -193,11 +198,11 @@ def _timeline(study: optuna.Study) -> str:
         )
     names = list(dict.fromkeys(trial_state(trial) for trial in trials))
     axis.invert_yaxis()
-    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set(xlabel="minutes", ylabel="trial")
     handles = [Patch(color=colours.get(name, INK), label=name) for name in names]
-    axis.legend(handles=handles, frameon=False, fontsize=7.5)
-    return svg(figure)
+    legend_above(axis, 5, handles=handles)
+    return svg(figure, f"When each of {len(trials)} trials ran, in minutes: {', '.join(names)}")
 
 
 def _importances(study: optuna.Study, target: Callable[[FrozenTrial], float] | None) -> str | None:
@@ -221,7 +226,7 @@ def _importances(study: optuna.Study, target: Callable[[FrozenTrial], float] | N
             text.set_fontsize(8)
         figure = pyplot.gcf()
         figure.set(size_inches=(6.0, 0.8 + 0.28 * len(axis.patches)), layout_engine="constrained")
-        picture = svg(figure)
+        picture = svg(figure, "Share of the variance of the first metric that each key explains (fANOVA)")
         pyplot.close(figure)
     return picture
 
@@ -250,10 +255,10 @@ def _pareto(study: optuna.Study, plan: Plan) -> str:
             textcoords="offset points",
         )
     axis.set(xlabel=plan.metrics[1].replace("_", " "), ylabel=plan.metrics[0].replace("_", " "))
-    axis.legend(frameon=False, fontsize=7.5)
-    return svg(figure)
+    legend_above(axis)
+    return svg(figure, f"Pareto front of {' and '.join(plan.metrics)}: {len(front)} of {len(done)} trials")
 
 
 def _short(key: str) -> str:
-    stage, _, rest = key.partition(".")
-    return f"{rest.rpartition('.')[2].replace('_', ' ')} ({stage.replace('_', ' ')})"
+    stage, _, _ = key.partition(".")
+    return f"{short_key(key).replace('_', ' ')} ({stage.replace('_', ' ')})"

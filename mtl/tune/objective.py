@@ -155,7 +155,7 @@ def _run_fold(
     def told(done: int, total: int, text: str) -> None:
         steps.step(f"stage {last}", done, total, text)
 
-    model, fitting = maker.learner(last, data, parent, told, watch).fit(task, folder)
+    model, fitting = maker.learner(last, data, task.preprocess, parent, told, watch).fit(task, folder)
     for file in folder.iterdir():
         file.unlink()
     rows = task.rows["validation"]

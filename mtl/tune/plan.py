@@ -11,7 +11,7 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 from mtl.errors import ConfigError
 from segmentation.settings import Settings
 
-__all__ = ["METRICS", "Parameter", "Plan", "Space"]
+__all__ = ["METRICS", "Parameter", "Plan", "Space", "short_key"]
 
 Scalar = bool | int | float | str
 Number = FiniteFloat | int
@@ -80,8 +80,10 @@ class Plan(Settings):
         None, description="name of the study and its folder; the configuration's with -study if none"
     )
     stage: Literal["2", "3", "chain"] = Field("3", description="whose settings are searched; chain: both")
-    trials: int = Field(50, ge=1, description="in all, by all workers")
-    folds: int = Field(3, ge=1, description="grouped folds inside the training part; 1 for an inner hold-out")
+    trials: int = Field(50, ge=1, le=1_000_000, description="in all, by all workers")
+    folds: int = Field(
+        3, ge=1, le=1000, description="grouped folds inside the training part; 1 for an inner hold-out"
+    )
     metrics: tuple[Metric, ...] = Field(
         ("macro_f1",), min_length=1, max_length=2, description="what is tuned for; two give a Pareto front"
     )
@@ -135,3 +137,14 @@ class Plan(Settings):
     def identity(self) -> dict[str, Any]:
         """Return what makes a study: all but how many trials, where it is stored and when a worker counts as dead."""
         return self.model_dump(mode="json", exclude={"trials", "storage", "grace"})
+
+
+def short_key(key: str) -> str:
+    """Return the last part of a key, and the part before it where several sections have such a one.
+
+    Examples:
+        >>> short_key("multi_cell.train.epochs"), short_key("multi_cell.preprocess.segment.method")
+        ('epochs', 'segment.method')
+    """
+    parts = key.split(".")
+    return ".".join(parts[-2:]) if parts[-1] == "method" else parts[-1]

@@ -16,8 +16,8 @@ from mtl.config import Experiment
 from mtl.loading import dump_settings
 from mtl.report.page import render_page
 from mtl.runs import environment
-from mtl.tune.figures import WIDE, importances_note, study_figures, trial_state
-from mtl.tune.plan import Plan
+from mtl.tune.figures import importances_note, study_figures, trial_state
+from mtl.tune.plan import Plan, short_key
 from mtl.tune.space import decoded
 from mtl.tune.study import best_experiment
 from mtl.tune.worker import TRAINED, count
@@ -70,9 +70,8 @@ def write_study_report(
         importances=importances_note(study),
         counts=Counter(trial_state(trial) for trial in trials),
         rows=[_row(trial, plan) for trial in sorted(trials, key=lambda trial: trial.number)],
-        keys=list(plan.space),
+        keys=[short_key(key).replace("_", " ") for key in plan.space],
         pictures=pictures,
-        wide=WIDE,
         spent=overhead(study),
         config=dump_settings(chosen),
         environment=environment(),

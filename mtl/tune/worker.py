@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mtl.errors import FailedError, MtlError, RunError, WriteError
 from mtl.progress import OnOneBar, Reporter, Steps
 from mtl.tune.lost import RETRY, free_lost_trials, signing
-from mtl.tune.plan import Plan
+from mtl.tune.plan import Plan, short_key
 from segmentation.errors import TrainingError
 
 __all__ = ["TRAINED", "Counts", "Report", "Score", "count", "work"]
@@ -168,7 +168,7 @@ class _Steps(OnOneBar):
         super().__init__(reporter, "trial")
         self.beat = beat
 
-    def step(self, name: str, done: int, total: int, text: str = "") -> None:
+    def step(self, name: str, done: float, total: int, text: str = "") -> None:
         """Tell of a step."""
         self.beat()
         super().step(name, done, total, text)
@@ -205,8 +205,6 @@ def _line(error: BaseException) -> str:
 
 def _short(values: Mapping[str, Any]) -> str:
     return " ".join(
-        f"{key.rpartition('.')[2]}={value:.3g}"
-        if isinstance(value, float)
-        else f"{key.rpartition('.')[2]}={value}"
+        f"{short_key(key)}={value:.3g}" if isinstance(value, float) else f"{short_key(key)}={value}"
         for key, value in values.items()
     )

@@ -49,7 +49,6 @@ def make_trainer(
     Raises:
         ModelError: If the hardware asked for is not there.
     """
-    _hush_logs()
     strategy = _STRATEGIES.get(hardware.strategy, hardware.strategy)
     if strategy == "auto" and hardware.devices != 1 and _probe(hardware).num_devices > 1:
         strategy = _STRATEGIES["ddp"]
@@ -176,6 +175,7 @@ def _probe(hardware: Hardware) -> pl.Trainer:
 
 
 def _trainer(hardware: Hardware, **more: Any) -> pl.Trainer:
+    _hush_logs()
     try:
         return pl.Trainer(
             accelerator=hardware.accelerator,

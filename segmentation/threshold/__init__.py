@@ -2,7 +2,7 @@
 
 from segmentation.threshold.hsv import fit_hsv
 from segmentation.threshold.mixer import isolate
-from segmentation.threshold.normalise import NORMALISERS, normalise
+from segmentation.threshold.normalise import NORMALISERS, measure, move, normalise, pool
 from segmentation.threshold.registry import DEFAULT, METHODS, Method, method, threshold
 from segmentation.threshold.watershed import split_touching
 
@@ -13,8 +13,11 @@ __all__ = [
     "Method",
     "fit_hsv",
     "isolate",
+    "measure",
     "method",
+    "move",
     "normalise",
+    "pool",
     "split_touching",
     "threshold",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,9 @@ class HSVInterval(Parameters):
     """Settings of `hsv_interval`. A lower hue above the upper one goes through red (0 degrees).
 
     The defaults were fitted by `fit_hsv` on the nuclei of every sixth image of both wbc sets.
+
+    Raises:
+        ParameterError: A value is out of its range, or a bound of saturation or value lies above the other.
     """
 
     hue_low: float = number(258.0, 0, 360, "lowest hue in degrees")
@@ -29,6 +33,16 @@ class HSVInterval(Parameters):
     value_low: float = number(0.31, 0, 1, "lowest value")
     value_high: float = number(0.71, 0, 1, "highest value")
     small: float = number(0.2, 0, 1, "parts under this share of the largest part's area are dropped")
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        for name in ("saturation", "value"):
+            low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
+            if low > high:
+                raise ParameterError(
+                    f"Expected `{name}_low` to be at most `{name}_high`, but got {low:g} and {high:g}; do swap them "
+                    "(hue alone may go round, through red)."
+                )
 
 
 def to_hsv(image: RGBImage) -> Floats:

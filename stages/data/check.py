@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +105,11 @@ def check_dataset(
             Problem(show(root), "a set of two or more classes", got, "add the others before training")
         )
     sizes: dict[Path, tuple[int, int]] = {}
-    for path, outcome in _inspect_all(samples, progress):
-        if isinstance(outcome, Problem):
-            problems.append(outcome)
-        else:
-            sizes[path] = outcome
+    for path, seen in _inspect_all(samples, progress):
+        problems += seen.problems
+        notes += seen.notes
+        if seen.size is not None:
+            sizes[path] = seen.size
     summary = _summary(list(sizes.values()))
     if summary is not None:
         notes += _odd_sizes(sizes, summary)
@@ -143,35 +143,43 @@ def _repeats(samples: Sequence[Sample]) -> list[Problem]:
     ]
 
 
+@dataclass(slots=True)
+class _Seen:
+    """Size (width, height) of a file, if it can be read, and what is wrong or odd about it and what belongs to it."""
+
+    size: tuple[int, int] | None = None
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+
+
 def _inspect_all(
     samples: Sequence[Sample], progress: Callable[[int, int], None] | None
-) -> Iterator[tuple[Path, tuple[int, int] | Problem]]:
-    """Yield (file, its size or what is wrong) for every image; a file of many samples is read once."""
+) -> Iterator[tuple[Path, _Seen]]:
+    """Yield (file, what was seen in it) for every image; a file of many samples is read once."""
     files = {sample.path: sample for sample in samples}
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for done, (path, outcomes) in enumerate(
-            zip(files, pool.map(_inspect, files.values()), strict=True), 1
-        ):
-            for outcome in outcomes:
-                yield path, outcome
+        for done, found in enumerate(zip(files, pool.map(_inspect, files.values()), strict=True), 1):
+            yield found
             if progress is not None:
                 progress(done, len(files))
 
 
-def _inspect(sample: Sample) -> list[tuple[int, int] | Problem]:
-    """Return the size (width, height) of a sample's file, and what is wrong with it or its mask."""
+def _inspect(sample: Sample) -> _Seen:
+    from stages.data.centroids import check_centroids
     from stages.data.images import decode_rgb, load_mask
     from stages.data.npz import read_frame
 
-    outcomes: list[tuple[int, int] | Problem] = []
+    seen = _Seen()
     try:
         pixels = decode_rgb(sample.path) if sample.frame is None else read_frame(sample.path, sample.frame)
-        outcomes.append((pixels.shape[1], pixels.shape[0]))
+        seen.size = (pixels.shape[1], pixels.shape[0])
         if sample.mask is not None:
             load_mask(sample.mask, (pixels.shape[0], pixels.shape[1]))
+        note = check_centroids(sample.path, pixels) if sample.dataset == "all-idb1" else None
+        seen.notes += [note] if note else []
     except BadFileError as error:
-        outcomes.append(error.problem)
-    return outcomes
+        seen.problems.append(error.problem)
+    return seen
 
 
 def _summary(sizes: Sequence[tuple[int, int]]) -> Sizes | None:

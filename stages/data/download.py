@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import stat
 import tempfile
@@ -12,7 +11,7 @@ from typing import Any
 
 from segmentation.files import make_folder, write_error
 from stages.data.catalogue import Download, find_dataset
-from stages.data.problems import BadFileError, Problem, show
+from stages.data.problems import BROKEN_ZIP, BadFileError, Problem, is_full, show
 from stages.errors import DataError
 
 __all__ = ["fetch", "get_dataset", "unpack"]
@@ -119,10 +118,12 @@ def unpack(archive: Path, target: Path) -> Path:
             opened.extractall(temporary)
         temporary.chmod(0o755)
         temporary.rename(target)
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+    except BadFileError:
+        raise
+    except BROKEN_ZIP as error:
+        if is_full(error):
             raise write_error(target, error) from error
-        got = f"a damaged one ({show(str(error))})"
+        got = f"a damaged one ({show(str(error)[:80])})"
         raise BadFileError(Problem(show(archive), "a complete zip archive", got, "fetch it again")) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from segmentation.cache import cache_folder
 from segmentation.errors import MaskError
 from segmentation.files import sha256_of
 from segmentation.masks import Labels, commonest, decode_mask
+from segmentation.quiet import hush_libtiff
 from stages.data.npz import read_frame
 from stages.data.problems import BadFileError, Problem, show
 from stages.data.sample import Sample
@@ -127,24 +129,30 @@ def _open(path: Path) -> Image.Image:
     """Open an image lazily: its header is read, its pixels are not."""
     from PIL import Image, UnidentifiedImageError
 
+    hush_libtiff()
     try:
         if path.is_file() and path.stat().st_size == 0:
-            raise BadFileError(
-                Problem(show(path), "an image", "an empty file (0 bytes)", "copy or download it again")
-            )
+            raise BadFileError(Problem(show(path), "an image", "an empty file (0 bytes)", _cure(path)))
         return Image.open(path, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         expected = f"an image of at most {MAX_SIDE} px a side"
         raise BadFileError(Problem(show(path), expected, "far more pixels", "cut it into tiles")) from error
     except UnidentifiedImageError as error:
         got = "a truncated header or another format"
-        raise BadFileError(
-            Problem(show(path), "a JPEG, PNG, TIFF or BMP image", got, "copy or download it again")
-        ) from error
+        raise BadFileError(Problem(show(path), "a JPEG, PNG, TIFF or BMP image", got, _cure(path))) from error
     except BadFileError:
         raise
     except Exception as error:  # a decoder may raise anything on bytes that it did not expect
         raise _unreadable(path, error) from error
+
+
+def _cure(path: Path) -> str:
+    """Return how to come by a whole file: what was rendered is rendered again."""
+    rendered = cache_folder() / "rendered"
+    if rendered not in path.parents:
+        return "copy or download it again"
+    (name, *_) = path.relative_to(rendered).parts
+    return f"remove the folder `{show(rendered / name)}` to have it rendered again"
 
 
 def _unreadable(path: Path, error: Exception) -> BadFileError:
@@ -156,9 +164,7 @@ def _unreadable(path: Path, error: Exception) -> BadFileError:
             Problem(show(path), "an image that may be read", show(reason), "change its permissions")
         )
     return BadFileError(
-        Problem(
-            show(path), "a complete image", f"a damaged one ({show(reason)})", "copy or download it again"
-        )
+        Problem(show(path), "a complete image", f"a damaged one ({show(reason)[:100]})", _cure(path))
     )
 
 
@@ -176,7 +182,7 @@ def _not_rgb(image: Image.Image) -> str | None:
     """Return what an image is if it is not 8-bit RGB, else None."""
     if _deep(image) or image.mode.startswith("I;"):
         return "a 16-bit image"
-    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
+    if image.format == "TIFF" and _has_pages(image):
         return "a TIFF of several pages"
     if image.mode == "RGB" and "transparency" not in image.info:
         return None
@@ -185,6 +191,13 @@ def _not_rgb(image: Image.Image) -> str | None:
         if image.mode != "RGB"
         else "an RGB image with transparency"
     )
+
+
+def _has_pages(image: Image.Image) -> bool:
+    try:
+        return int(getattr(image, "n_frames", 1)) > 1
+    except Exception:  # a page after the first is damaged
+        return True
 
 
 def _deep(image: Image.Image) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import threading
 import zipfile
-import zlib
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import TYPE_CHECKING
 
-from stages.data.problems import BadFileError, Problem, show
+from segmentation.files import write_error
+from stages.data.problems import BROKEN_ZIP, BadFileError, Problem, is_full, show
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,6 @@ PARTS = {"train": "train", "val": "validation", "test": "test"}
 """Part as MedMNIST spells it in array names -> as `Sample.part` does; frames are counted in this order."""
 
 _LOCK = threading.Lock()
-_BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def _error(path: Path, expected: str, got: str) -> BadFileError:
@@ -46,13 +45,13 @@ def read_labels(path: Path, classes: int) -> list[list[int]]:
                 raise _error(
                     path,
                     f"an `.npz` with the array `{missing[0]}`",
-                    f"the arrays {', '.join(file) or 'none'}",
+                    f"the arrays {show(', '.join(file)[:80]) or 'none'}",
                 )
             parts = [np.asarray(file[f"{part}_labels"]).reshape(-1).tolist() for part in PARTS]
         shapes = [_header(path, f"{part}_images") for part in PARTS]
     except BadFileError:
         raise
-    except _BROKEN as error:
+    except BROKEN_ZIP as error:
         raise _error(
             path, "a readable `.npz`", f"a truncated or foreign file ({type(error).__name__})"
         ) from error
@@ -91,6 +90,7 @@ def read_frame(path: Path, frame: int) -> npt.NDArray[np.uint8]:
 
     Raises:
         BadFileError: If the file is truncated or has no such frame.
+        WriteError: If the disk of temporary files is full.
     """
     import numpy as np
 
@@ -98,7 +98,9 @@ def read_frame(path: Path, frame: int) -> npt.NDArray[np.uint8]:
         stat = path.stat()
         with _LOCK:  # else every thread of the loader would unpack the file
             arrays = _arrays(path, stat.st_size, stat.st_mtime_ns)
-    except _BROKEN as error:
+    except BROKEN_ZIP as error:
+        if is_full(error):
+            raise write_error(Path(gettempdir()), error) from error
         raise _error(
             path, "a readable `.npz`", f"a truncated or foreign file ({type(error).__name__})"
         ) from error

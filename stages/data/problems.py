@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import os
+import struct
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stages.data.sample import Sample
 from stages.errors import DataError
 
-__all__ = ["BadFileError", "Problem", "Scan", "show"]
+__all__ = ["BROKEN_ZIP", "BadFileError", "Problem", "Scan", "is_full", "show"]
+
+BROKEN_ZIP = (
+    OSError,
+    ValueError,  # also of a checksum, a name, a header
+    LookupError,
+    EOFError,
+    RuntimeError,  # encrypted; an unknown method or version, a `NotImplementedError`
+    MemoryError,
+    OverflowError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What `zipfile` and `numpy` raise of a damaged zip archive or `.npz`; an `OSError` may be the disk's, see `is_full`."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Say whether the disk that is written to is to blame, and not what was read."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def show(text: str | os.PathLike[str]) -> str:

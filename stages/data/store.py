@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmentation.cache import cache_folder, write_cache
+from segmentation.cache import cache_folder, read_cache, write_cache
 from stages.data.images import load_rgb
 from stages.data.sample import Sample
 from stages.errors import DataError
@@ -70,14 +70,22 @@ def open_store(
     text = f"{_VERSION}|{fingerprint}|{size}|{fit}" + (f"|{prepare.key}" if prepare else "")
     key = hashlib.sha256(text.encode()).hexdigest()[:24]
     path = (folder or cache_folder()) / "stores" / f"{key}.npy"
-    if not path.is_file():
+    shape = (len(samples), size, size, 3)
+    images = read_cache(path, lambda known: _read(known, shape))
+    if images is None:
         write_cache(path, lambda temporary: _fill(temporary, samples, size, fit, progress, prepare))
-    try:
-        images: Images = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+        images = read_cache(path, lambda known: _read(known, shape))
+    if images is None:
         raise DataError(
-            f"Expected {path} to be an image store, but it cannot be read ({error}); do delete it and run again"
-        ) from error
+            f"Expected {path} to be an image store, but it cannot be read; do remove that file and run again"
+        )
+    return images
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> Images:
+    images: Images = np.load(path, mmap_mode="r")
+    if images.shape != shape or images.dtype != np.uint8:
+        raise DataError(f"Expected {path} to hold {shape} uint8, but got {images.shape} {images.dtype}")
     return images
 
 

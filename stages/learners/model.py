@@ -22,7 +22,7 @@ from segmentation.errors import ReadError
 from segmentation.files import read_json, write_json
 from stages.data.images import decode_rgb
 from stages.errors import ModelError
-from stages.preprocess import Preprocess
+from stages.preprocess import Fitted, Preprocess
 from stages.settings import PreprocessSettings
 from stages.task import Task
 
@@ -152,7 +152,11 @@ class Model(ABC):
             WriteError: If it cannot be written.
         """
         self._save_weights(folder)
-        preprocess = self.preprocess.settings.model_dump(mode="json") | {"identity": self.preprocess.identity}
+        self.preprocess.save(folder)
+        preprocess = self.preprocess.settings.model_dump(mode="json") | {
+            "identity": self.preprocess.identity,
+            "fitted": self.preprocess.fitted.model_dump(mode="json"),
+        }
         told = {"kind": self.kind, "classes": list(self.classes), "preprocess": preprocess}
         write_json(folder / MODEL_FILE, told | self._state())
 
@@ -208,8 +212,8 @@ def load_model(folder: Path) -> Model:
         told = read_json(path)
         kind, classes = told.pop("kind"), tuple(told.pop("classes"))
         settings = told.pop("preprocess")
-        identity = settings.pop("identity")
-        preprocess = Preprocess(PreprocessSettings.model_validate(settings))
+        identity, fitted = settings.pop("identity"), Fitted.model_validate(settings.pop("fitted"))
+        preprocess = Preprocess.of_model(PreprocessSettings.model_validate(settings), fitted, folder)
         module, _, name = _KINDS[kind].rpartition(".")
     except (ReadError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(path, error) from error

@@ -89,10 +89,10 @@ def block_holdout(
         members.sort(key=lambda sample: (sample.order, sample.name), reverse=reverse)
         if len(members) < 2:
             raise _too_few(label, 1, 1)
-        begin = round(offset * len(members))
+        begin = _border(offset, len(members))
         members = members[begin:] + members[:begin]
         # However small the class, its first image trains and its last one is tested.
-        second = min(max(round(len(members) * (1 - test)), 1), len(members) - 1)
+        second = min(max(_border(offset + 1 - test, len(members)) - begin, 1), len(members) - 1)
         first = min(max(round(len(members) * (1 - test - validation)), 1), second)
         for position, sample in enumerate(members):
             cut: Part = "train" if position < first else "validation" if position < second else "test"
@@ -277,6 +277,12 @@ def official(
     )
 
 
+def _border(place: float, count: int) -> int:
+    """Return the number of images before a place along `count` of them; blocks that meet at a place share the number."""
+    rounds, rest = divmod(round(place, 12), 1)
+    return int(rounds) * count + round(round(rest * count, 9))
+
+
 def _decided(table: GroupTable, forced: Mapping[str, Part] | None) -> dict[str, int]:
     own = set(table.groups)
     return {group: PARTS.index(part) for group, part in (forced or {}).items() if group in own}
@@ -307,7 +313,7 @@ def _check_folds(samples: Sequence[Sample], table: GroupTable, folds: int) -> No
     for label, groups in table.holding().items():
         if groups < folds:
             images = sum(sample.label == label for sample in samples)
-            way = f"set `split.folds` to {groups} or fewer" if groups > 1 else "add images"
+            way = f"ask for {groups} folds or fewer" if groups > 1 else "add images"
             raise DataError(
                 f"Expected class {label!r} to have a group for each of `split.folds` = {folds}, but it has {groups} "
                 f"({images} images); do {way}, or set `data.rare` to drop or merge and `data.least_groups` to {folds}"

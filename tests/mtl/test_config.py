@@ -17,7 +17,8 @@ from mtl.loading import config_names, config_path, dump_settings
 def test_every_configuration_loads_and_reads_back_to_the_same(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for variable in set(re.findall(r"\$\{(\w+)\}", config_path(name).read_text("utf-8"))):
+    files = "".join(config_path(one).read_text("utf-8") for one in config_names())
+    for variable in re.findall(r"\$\{(\w+)\}", files):
         monkeypatch.setenv(variable, "data")
     experiment = load_config(name)
     file = tmp_path / "copy.yaml"
@@ -34,6 +35,7 @@ def test_maaliw2022_is_paper_a_as_written(monkeypatch: pytest.MonkeyPatch) -> No
     assert paper.backbone == "inception_resnet_v2"
     for number in (2, 3):
         stage = paper.stage(number)
+        assert (stage.split.test, stage.augment.copies) == (0.2, 5)
         assert (stage.train.optimizer, stage.train.learning_rate, stage.train.schedule) == (
             "adam",
             0.001,
@@ -83,6 +85,7 @@ def test_stages_in_order_are_read(numbers: set[int]) -> None:
     ("sets", "said"),
     [
         (["multi_cell.train.epoch=3"], "did you mean epochs"),
+        (["multi_cell.image_size=96"], "did you mean multi_cell.preprocess.image_size"),
         (["multi_cell.train.epochs=0"], "multi_cell.train.epochs"),
         (["multi_cell.train.epochs=many"], "multi_cell.train.epochs"),
         (["multi_cell.train.optimizer=lion"], "adamw"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 
 import pytest
 from rich.console import Console
 
-from mtl.progress import OnOneBar, Reporter
+from mtl.progress import OnOneBar, Reporter, shorten
 
 
 def plain() -> tuple[Reporter, io.StringIO]:
@@ -106,3 +107,37 @@ def test_steps_of_many_names_share_a_bar_that_does_not_end_with_one() -> None:
     assert [one[1:3] for one in told] == [(0, 5), (4, 5), (4, 5), (0, 1), (0, 1)]
     assert {one[0] for one in told} == {"cell"}
     assert told[0][3] == "repeat 1: decode  now"
+
+
+BARS = (
+    ("all-idb1: decode at 160 px", 12, 160, ""),
+    ("stage 3  multi-cell after 1,2", 3, 5, "loss 0.748  val loss 0.691  val macro-F1 0.429"),
+    ("cell", 3, 40, "repeat02-fold00-tf_efficientnet_lite0: stage 3  multi-cell  loss 0.321"),
+    ("cells", 2, 20, ""),
+)
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_bars_can_be_read_on_a_terminal_of_any_width(width: int) -> None:
+    stream = io.StringIO()
+    with Reporter(console=Console(file=stream, force_terminal=True, width=width, color_system=None)) as told:
+        for name, done, total, text in BARS:
+            told.step(name, done, total, text)
+    shown = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", stream.getvalue()).replace("\r", "\n")
+    lines = [line for line in shown.splitlines() if line.strip()][-4:]
+    for line, (name, done, total, text) in zip(lines, BARS, strict=True):
+        assert len(line.rstrip()) <= width
+        assert line.startswith(name if len(name) <= 28 else name[:12])
+        assert re.search(rf" [━╸╺ ]{{8,}} {{1,2}}{done}/{total} ", line)
+        assert line.rstrip().endswith(text[-9:])  # the newest score stands last
+    assert ("…" in lines[2]) == (width < 160)
+
+
+@pytest.mark.parametrize("length", range(12))
+def test_a_text_is_cut_in_its_middle(length: int) -> None:
+    cut = shorten("abcdefghij", length)
+    assert len(cut) <= max(length, 1)
+    if length >= 10:
+        assert cut == "abcdefghij"
+    elif length > 2:
+        assert cut[0] + cut[-1] == "aj"

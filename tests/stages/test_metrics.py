@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from stages.bootstrap import bootstrap, group_index, resample_weights
 from stages.errors import DataError
-from stages.metrics import Evaluation, calibration_error, evaluate, paired_difference
+from stages.metrics import Evaluation, auroc_intervals, calibration_error, evaluate, paired_difference
 
 Labels = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -71,6 +71,7 @@ def test_every_score_agrees_with_scikit_learn(k: int, ties: bool) -> None:
         assert (row.label, row.n) == (f"class {c}", support[c])
         assert (row.precision, row.recall, row.f1) == pytest.approx((precision[c], recall[c], f1[c]))
         assert row.specificity == pytest.approx(oracle.recall_score(labels != c, said != c))
+        assert row.accuracy == pytest.approx(oracle.accuracy_score(labels == c, said == c))
         assert row.auroc == pytest.approx(oracle.roc_auc_score(labels == c, probabilities[:, c]))
         assert row.auprc == pytest.approx(oracle.average_precision_score(labels == c, probabilities[:, c]))
 
@@ -299,6 +300,18 @@ def test_a_thousand_resamples_of_a_thousand_images_take_seconds() -> None:
     begun = time.process_time()
     evaluate(labels, probabilities, [str(index // 10) for index in range(1000)], names(4))
     assert time.process_time() - begun < 10  # about 2 s on an idle core; shared machines stall
+
+
+def test_the_area_of_every_class_has_the_interval_of_resampled_groups() -> None:
+    labels, probabilities = drawn(60, 3, seed=4, ties=True)
+    groups = [f"slide {index // 3}" for index in range(60)]
+    found = auroc_intervals(labels, probabilities, groups, resamples=50, seed=2)
+    weights = resample_weights(group_index(groups, 60), 50, seed=2)
+    for k, interval in enumerate(found):
+        areas = [oracle.roc_auc_score(labels == k, probabilities[:, k], sample_weight=row) for row in weights]
+        low, high = np.percentile(areas, [2.5, 97.5])
+        assert interval.value == pytest.approx(oracle.roc_auc_score(labels == k, probabilities[:, k]))
+        assert (interval.low, interval.high) == pytest.approx((low, high))
 
 
 @pytest.mark.parametrize("grouped", [False, True])

@@ -11,7 +11,7 @@ from torch.nn import functional
 from segmentation.augment import hue_turn
 from stages.settings import AugmentSettings
 
-__all__ = ["augment", "mixup"]
+__all__ = ["augment", "cutmix", "mix", "mixup"]
 
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -37,6 +37,25 @@ def augment(images: torch.Tensor, settings: AugmentSettings, generator: torch.Ge
     return _colour(images, settings, generator).clamp_(0, 1)
 
 
+def mix(
+    images: torch.Tensor, targets: torch.Tensor, settings: AugmentSettings, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mix images and targets as the settings say: by mixup, by CutMix, by one of them if both are on, or not at all.
+
+    Args:
+        images: (B, 3, S, S).
+        targets: (B, K) probabilities.
+        settings: Their `mixup` and `cutmix`.
+        generator: Source of all randomness, on the CPU.
+    """
+    cuts = settings.cutmix > 0
+    if cuts and settings.mixup:
+        cuts = bool(torch.randint(2, (1,), generator=generator))
+    if cuts:
+        return cutmix(images, targets, settings.cutmix, generator)
+    return mixup(images, targets, settings.mixup, generator) if settings.mixup else (images, targets)
+
+
 def mixup(
     images: torch.Tensor, targets: torch.Tensor, alpha: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,12 +67,43 @@ def mixup(
         alpha: Of Beta(alpha, alpha); one weight a batch.
         generator: Source of all randomness, on the CPU.
     """
-    seed = int(torch.randint(2**62, (1,), generator=generator))
-    weight = float(np.random.default_rng(seed).beta(alpha, alpha))
+    weight = _beta(alpha, generator)
     partner = torch.randperm(len(images), generator=generator).to(images.device)
     return weight * images + (1 - weight) * images[partner], weight * targets + (1 - weight) * targets[
         partner
     ]
+
+
+def cutmix(
+    images: torch.Tensor, targets: torch.Tensor, alpha: float, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Paste a rectangle of a random partner into every image; targets are blended by area (Yun et al. 2019).
+
+    Args:
+        images: (B, 3, H, W).
+        targets: (B, K) probabilities.
+        alpha: Of Beta(alpha, alpha), the share of area that stays; one rectangle a batch, cut off at the border.
+        generator: Source of all randomness, on the CPU.
+    """
+    height, width = images.shape[-2:]
+    side = math.sqrt(1 - _beta(alpha, generator))
+    centre = torch.rand(2, generator=generator)
+    partner = torch.randperm(len(images), generator=generator).to(images.device)
+    top, bottom = _span(float(centre[0]), side, height)
+    left, right = _span(float(centre[1]), side, width)
+    mixed = images.clone()
+    mixed[..., top:bottom, left:right] = images[partner, :, top:bottom, left:right]
+    pasted = (bottom - top) * (right - left) / (height * width)
+    return mixed, (1 - pasted) * targets + pasted * targets[partner]
+
+
+def _span(centre: float, side: float, length: int) -> tuple[int, int]:
+    return max(round((centre - side / 2) * length), 0), min(round((centre + side / 2) * length), length)
+
+
+def _beta(alpha: float, generator: torch.Generator) -> float:
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    return float(np.random.default_rng(seed).beta(alpha, alpha))
 
 
 def _uniform(count: int, reach: float, generator: torch.Generator, channels: int = 1) -> torch.Tensor:
@@ -63,18 +113,20 @@ def _uniform(count: int, reach: float, generator: torch.Generator, channels: int
 def _geometry(images: torch.Tensor, settings: AugmentSettings, generator: torch.Generator) -> torch.Tensor:
     count = len(images)
     angle = _uniform(count, math.radians(settings.rotate), generator).flatten()
-    zoom = 1 + _uniform(count, settings.scale, generator).flatten()
+    zoom = 1 + _uniform(count, settings.scale, generator, channels=1 + settings.anisotropic).view(count, -1)
     shift = _uniform(count, 2 * settings.shift, generator, channels=2).view(count, 2)
     flip = torch.ones(count, 2)
-    if settings.flip:
-        flip = torch.randint(0, 2, (count, 2), generator=generator) * 2.0 - 1
+    if settings.flip != "none":
+        drawn = torch.randint(0, 2, (count, 2), generator=generator) * 2.0 - 1
+        allowed = torch.tensor([settings.flip != "vertical", settings.flip != "horizontal"])
+        flip = torch.where(allowed, drawn, flip)
     if not (settings.rotate or settings.scale or settings.shift):
         return _flip_only(images, flip)
-    cosine, sine = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    cosine, sine = torch.cos(angle)[:, None] / zoom, torch.sin(angle)[:, None] / zoom
     matrix = torch.stack(
         [
-            torch.stack([cosine * flip[:, 0], -sine * flip[:, 1], shift[:, 0]], dim=1),
-            torch.stack([sine * flip[:, 0], cosine * flip[:, 1], shift[:, 1]], dim=1),
+            torch.stack([cosine[:, 0] * flip[:, 0], -sine[:, -1] * flip[:, 1], shift[:, 0]], dim=1),
+            torch.stack([sine[:, 0] * flip[:, 0], cosine[:, -1] * flip[:, 1], shift[:, 1]], dim=1),
         ],
         dim=1,
     ).to(images)

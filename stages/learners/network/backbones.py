@@ -1,97 +1,94 @@
-"""Backbones by their timm name, and where their weights come from."""
+"""Backbones by their name, with the weights that are asked for and the record of them."""
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import socket
+import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import torch
 from torch import nn
 
 from segmentation.files import sha256_of, write_tensors
 from stages.errors import ModelError
-from stages.learners.network.weights import EMBEDDED, EmbeddedWeights, WeightRecord
+from stages.learners.network.architectures import (
+    Architecture,
+    build,
+    count_work,
+    fit_size,
+    native_size,
+    torchvision_weights,
+)
+from stages.learners.network.catalogue import CATALOGUE, BackboneRecord
+from stages.learners.network.hub import embedded_file, fetch, hub_config, source_of
+from stages.learners.network.loading import load_state, match_state, stored_size, unfit
+from stages.learners.network.names import HUB, find_backbone
+from stages.learners.network.weights import EMBEDDED, WeightRecord
 
-__all__ = ["create_backbone", "find_backbone", "imagenet_backbone", "load_state", "match_state"]
-
-State = dict[str, torch.Tensor]
-
-
-def find_backbone(name: str) -> str:
-    """Return timm's name of a backbone.
-
-    Raises:
-        ModelError: If timm has none of that name; the message suggests the nearest.
-    """
-    import timm
-
-    if timm.is_model(name):
-        return name
-    known = timm.list_models()
-    squeezed = {candidate.replace("_", ""): candidate for candidate in known}
-    wanted = name.lower().replace("-", "").replace("_", "")
-    near = [squeezed[key] for key in difflib.get_close_matches(wanted, squeezed, n=3, cutoff=0.6)]
-    hint = f"did you mean {' or '.join(near)}?" if near else "see `timm.list_models()`"
-    raise ModelError(f"Expected `--backbone` to be a timm model, but got {name!r}; {hint}")
+__all__ = [
+    "check_backbone",
+    "create_backbone",
+    "describe_backbone",
+    "imagenet_backbone",
+    "rebuild_backbone",
+]
 
 
 def create_backbone(
-    name: str, weights: str | Path = "auto", pool: str = "avg"
+    name: str, weights: str | Path = "auto", pool: str = "avg", size: int | None = None
 ) -> tuple[nn.Module, WeightRecord]:
     """Create a backbone without its classifier.
 
     Args:
-        name: timm name, such as `"inception_resnet_v2"`.
+        name: timm's such as `"inception_resnet_v2"`, torchvision's or `"hf-hub:OWNER/NAME"`; see `find_backbone`.
         weights: `"auto"` (the embedded package, else the hub), `"none"` (random), or a weight file.
         pool: Global pooling, `"avg"` or `"max"`.
+        size: Side of its images in px; that of the weights if None.
 
     Returns:
-        A module from images (B, 3, H, W) float32, normalised by the record, to features (B, F) float32; and the record.
+        A module from images (B, 3, size, size) float32, normalised by the record, to features (B, F) float32, where F stands in its
+        attribute `feature_width`; and the record.
 
     Raises:
-        ModelError: If the name is unknown or the weights cannot be had or do not fit.
+        ModelError: If the name is unknown, the weights cannot be had or do not fit, or the size is none that it takes.
     """
-    import timm
-
     name = find_backbone(name)
-    backbone: nn.Module
-    try:
-        backbone = timm.create_model(name, pretrained=False, num_classes=0, global_pool=pool)
-    except (TypeError, AssertionError) as error:
-        if pool == "avg":
-            raise
-        raise ModelError(
-            f"Expected `head.pool` to be one that {name} offers, but got {pool!r}; do use 'avg'"
-        ) from error
+    local = None if str(weights) in ("auto", "none") else Path(weights)
+    if local:
+        state = load_state(local)
+        record = _record(name, local, source=f"file:{local.name}", licence="as the file's owner says")
+        return _loaded(record, local, state, f"`--weights` {local.name}", pool, size)
     if str(weights) == "none":
-        return backbone, _record(name, "none", "", "")
-    if str(weights) != "auto":
-        path = Path(weights)
-        match_state(backbone, load_state(path), f"`--weights` {path.name}")
-        return backbone, _record(name, f"file:{path.name}", "as the file's owner says", sha256_of(path))
-    embedded = EMBEDDED.get(name)
-    file = _embedded_file(embedded) if embedded else None
-    if embedded and file:
+        record = _record(name, source="none", licence="", sha256="")
+        return rebuild_backbone(record, pool, size), record.model_copy(update={"pretrained_on": ()})
+    file = embedded_file(name)
+    if file:
+        embedded = EMBEDDED[name]
         checksum = sha256_of(file)
         if checksum != embedded.sha256:
             raise ModelError(
                 f"Expected {file.name} to have sha256 {embedded.sha256[:12]}..., but got {checksum[:12]}...; "
                 f"do reinstall {embedded.package}"
             )
-        match_state(backbone, load_state(file), file.name)
-        return backbone, _record(name, f"package:{embedded.package}", embedded.licence, checksum)
-    return backbone, _load_from_hub(name, backbone)
+        record = _record(name, source=f"package:{embedded.package}", licence=embedded.licence)
+        return _loaded(record, file, load_state(file), file.name, pool, size)
+    record = _record(name, source="none", licence="")  # of the hub: first what it is, then its weights
+    file, source = fetch(name)
+    record = record.model_copy(update={"source": source.name, "licence": record.licence or source.licence})
+    return _loaded(record, file, load_state(file), source.name, pool, size)
+
+
+def rebuild_backbone(record: WeightRecord, pool: str, size: int | None = None) -> nn.Module:
+    """Build the backbone of a record with random weights; see `create_backbone`."""
+    return build(_architecture(record), pool, size)
 
 
 def imagenet_backbone(name: str, weights: str, path: Path, seed: int) -> WeightRecord:
     """Verify the ImageNet weights of a backbone and put them into a run: W0 -> W1 (paper A, II-E, eq. 1).
 
     Args:
-        name: timm name.
+        name: See `create_backbone`.
         weights: `auto`, `none` or a file.
         path: Gets the weights.
         seed: Of random weights where there are none.
@@ -105,129 +102,116 @@ def imagenet_backbone(name: str, weights: str, path: Path, seed: int) -> WeightR
     return record
 
 
-def load_state(path: Path) -> State:
-    """Read a state dict from a `.safetensors` file or a pickle of tensors (`weights_only=True`, nothing is run).
-
-    Raises:
-        ModelError: If the file is missing or holds no state dict.
-    """
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise ModelError(
-            f"Expected `--weights` to be auto, none or a weight file, but {path} is not there; do check the path"
-        )
-    try:
-        state: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except Exception as error:  # a foreign file can fail in any way that its format knows
-        raise ModelError(
-            f"Expected {path} to hold a state dict, but it cannot be read; do give .safetensors or .pth"
-        ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if (
-        not isinstance(state, dict)
-        or not state
-        or not all(isinstance(value, torch.Tensor) for value in state.values())
-    ):
-        raise ModelError(
-            f"Expected {path} to hold a state dict of tensors, but got something else; do save `model.state_dict()`"
-        )
-    return state
-
-
-def match_state(module: nn.Module, state: State, what: str) -> None:
-    """Load a state dict by name, else by position where order and shapes are the same; a classifier behind is left out.
+def check_backbone(name: str, sizes: Collection[tuple[int, str]]) -> None:
+    """Refuse a name, or a size that its backbone does not take, before anything is read.
 
     Args:
-        module: A backbone without classifier.
-        state: Its weights, under timm's names (with or without the prefix `backbone.`) or in timm's order.
-        what: How to call the file in an error.
+        name: See `create_backbone`; of a model of the hub nothing is asked before its record is here.
+        sizes: Sides in px, each with the global pooling.
 
     Raises:
-        ModelError: If neither fits.
+        ModelError: One line that names the sizes that it takes.
     """
-    own = module.state_dict()
-    prefix = "backbone."
-    named = {key.removeprefix(prefix): value for key, value in state.items()}
-    if all(key in named and named[key].shape == value.shape for key, value in own.items()):
-        module.load_state_dict({key: named[key] for key in own})
+    name = find_backbone(name)
+    if name.startswith(HUB):
         return
-    values = list(state.values())
-    if len(values) >= len(own) and all(
-        a.shape == b.shape for a, b in zip(own.values(), values, strict=False)
-    ):
-        module.load_state_dict(dict(zip(own, values, strict=False)))
-        return
-    missing = next((key for key in own if key not in named or named[key].shape != own[key].shape), "?")
-    raise ModelError(
-        f"Expected {what} to fit the backbone, but {missing} is missing or has another shape; do give weights of the same backbone"
-    )
-
-
-def _record(name: str, source: str, licence: str, checksum: str) -> WeightRecord:
-    import timm
-
-    told = {"backbone": name, "source": source, "licence": licence, "sha256": checksum}
-    config = timm.get_pretrained_cfg(name)
-    if config is None:
-        return WeightRecord.model_validate(told)
-    more = {"mean": config.mean, "std": config.std, "input_size": config.input_size[-1]}
-    return WeightRecord.model_validate(told | more)
-
-
-def _embedded_file(embedded: EmbeddedWeights) -> Path | None:
-    try:
-        module = importlib.import_module(embedded.package.replace("-", "_"))
-    except ImportError:
-        return None
-    path = Path(str(module.__file__)).parent / embedded.file
-    return path if path.is_file() else None
-
-
-def _load_from_hub(name: str, backbone: nn.Module) -> WeightRecord:
-    import timm
-    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-
-    config = timm.get_pretrained_cfg(name)
-    repository = config.hf_hub_id if config else None
-    if config is None or not repository:
-        raise ModelError(
-            f"Expected weights of {name} on the hub, but there are none; do give --weights PATH or --weights none"
-        )
-    file = "model.safetensors"
-    cached = try_to_load_from_cache(repository, file)
-    if not isinstance(cached, str):
-        if not _reachable(constants.ENDPOINT):
+    architecture = Architecture(name)
+    native = native_size(architecture)
+    for size, pool in sorted(sizes):
+        if fit_size(architecture, pool, size).built_for is None:
+            continue
+        with torch.device("meta"):
+            own, theirs = (build(architecture, pool, side).state_dict() for side in (size, native))
+        if unfit(own, theirs):
             raise ModelError(
-                f"Expected the ImageNet weights of {name}, but the hub cannot be reached; do download {file} of "
-                f"{constants.ENDPOINT}/{repository} elsewhere and give --weights PATH, or start untrained with --weights none"
+                f"Expected `--image-size` to be {native} for {name}, whose weights mix positions, but got {size}; do give --image-size {native}"
             )
-        try:
-            cached = hf_hub_download(repository, file)
-        except Exception as error:  # the hub client raises errors of several libraries
-            raise ModelError(
-                f"Expected the ImageNet weights of {name} from {repository}, but the download failed ({type(error).__name__}); "
-                "do try again, or give --weights PATH or --weights none"
-            ) from error
-    match_state(backbone, load_state(Path(cached)), f"{repository}/{file}")
-    return _record(name, f"hub:{repository}", str(config.license), sha256_of(Path(cached)))
 
 
-def _reachable(endpoint: str, timeout: float = 5.0) -> bool:
-    # The hub client retries for a minute where no network is; a person wants the sentence at once.
-    import urllib.request
+def describe_backbone(name: str) -> BackboneRecord:
+    """Return what is known of a backbone; what the catalogue lacks is asked of its library and counted.
 
-    if urllib.request.getproxies():
-        return True
-    address = urlparse(endpoint)
-    port = address.port or (443 if address.scheme == "https" else 80)
-    try:
-        with socket.create_connection((address.hostname or "", port), timeout=timeout):
-            return True
-    except OSError:
-        return False
+    Raises:
+        ModelError: If it is unknown, cannot be built, or is of the hub and its configuration cannot be had.
+    """
+    name = find_backbone(name)
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    record, source = _record(name, source="none", licence=""), source_of(name)
+    parameters, macs = count_work(_architecture(record), record.input_size)
+    return BackboneRecord(
+        name, "", "", record.input_size, parameters, macs,
+        record.licence or (source.licence if source else ""), source.name if source else "",
+        record.mean, record.std, record.architecture,
+    )  # fmt: skip
+
+
+def _architecture(record: WeightRecord) -> Architecture:
+    return Architecture(record.architecture or record.backbone, json.dumps(record.arguments, sort_keys=True))
+
+
+def _loaded(
+    record: WeightRecord, file: Path, state: dict[str, torch.Tensor], what: str, pool: str, size: int | None
+) -> tuple[nn.Module, WeightRecord]:
+    """Return the backbone with its weights, and the record with their checksum and size."""
+    backbone = rebuild_backbone(record, pool, size)
+    trained = stored_size(backbone, state) or record.input_size
+    if size is None and trained != record.input_size:
+        backbone = rebuild_backbone(record, pool, trained)
+    match_state(backbone, state, what)
+    return backbone, record.model_copy(update={"sha256": sha256_of(file), "input_size": trained})
+
+
+def _record(name: str, beside: Path | None = None, **told: str) -> WeightRecord:
+    """Return the record of a name: what is built, and what its weights expect of images."""
+    known = CATALOGUE.get(name)
+    told = {"backbone": name, "sha256": "", **told}
+    more: dict[str, Any] = {"pretrained_on": known.seen} if known else {}
+    if name.startswith(HUB):
+        more |= _hub_record(name, beside)
+        more["licence"] = told["licence"] or more["licence"]
+    else:
+        more |= _library_record(name)
+    return WeightRecord.model_validate({**told, **more})
+
+
+def _library_record(name: str) -> dict[str, Any]:
+    import timm
+
+    architecture = Architecture(name)
+    size = native_size(architecture)
+    if architecture.library == "timm":
+        config: Any = timm.get_pretrained_cfg(name)
+        return {"mean": config.mean, "std": config.std, "input_size": size} if config else {}
+    if architecture.model in ("googlenet", "inception_v3"):
+        # Their weights are TensorFlow's: torchvision turns its own normalisation back inside the network, which ours leaves out.
+        return {"mean": (0.5,) * 3, "std": (0.5,) * 3, "input_size": size}
+    weights = torchvision_weights(architecture.model)
+    if weights is None:
+        return {"input_size": size}
+    expected = weights.transforms()
+    return {"mean": tuple(expected.mean), "std": tuple(expected.std), "input_size": size}
+
+
+def _hub_record(name: str, beside: Path | None) -> dict[str, Any]:
+    known = CATALOGUE.get(name)
+    if known and known.architecture:
+        same = ("architecture", "mean", "std", "input_size", "licence")
+        return {key: getattr(known, key) for key in same}
+    import timm
+
+    told = hub_config(name, beside)
+    if not timm.is_model(told["architecture"]):
+        raise ModelError(
+            f"Expected {name} to be of an architecture of timm, but it says {told['architecture']!r}; do choose another, or a newer timm"
+        )
+    config = told["pretrained_cfg"]
+    more = {key: tuple(config[key]) for key in ("mean", "std") if config.get(key)}
+    size = config.get("input_size")
+    return {
+        "architecture": told["architecture"],
+        "arguments": dict(told["model_args"]),
+        "licence": str(config.get("license") or ""),
+        **({"input_size": int(size[-1])} if size else {}),
+        **more,
+    }

@@ -71,36 +71,42 @@ class EpochSampler(Sampler[int]):
         labels: Class index of every sample, (M,).
         seed: Of the stage.
         oversample: Repeat random images of the smaller classes (paper D, 3.3.2).
+        at_least: Oversample to so many images a class instead of as many as the largest has; larger ones stay whole.
+        copies: How often everything is repeated (paper A, II-D: five times).
     """
 
-    def __init__(self, labels: npt.NDArray[np.int64], seed: int, oversample: bool = False) -> None:
-        self.labels = np.asarray(labels)
+    def __init__(
+        self,
+        labels: npt.NDArray[np.int64],
+        seed: int,
+        oversample: bool = False,
+        at_least: int | None = None,
+        copies: int = 1,
+    ) -> None:
+        self.labels = np.asarray(labels, np.int64)
         self.seed = seed
-        self.oversample = oversample
+        self.copies = copies
         self.epoch = 0
+        counts = np.bincount(self.labels)
+        wanted = np.maximum(counts, at_least or counts.max(initial=0))
+        self.missing = np.where(counts > 0, wanted - counts, 0) if oversample else np.zeros_like(counts)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, counted from 0; Lightning calls this."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        if not self.oversample:
-            return len(self.labels)
-        counts = np.bincount(self.labels)
-        return int(counts.max() * np.count_nonzero(counts))
+        return (len(self.labels) + int(self.missing.sum())) * self.copies
 
     def __iter__(self) -> Iterator[int]:
         random = np.random.default_rng([self.seed, self.epoch])
         chosen = np.arange(len(self.labels))
-        if self.oversample:
-            counts = np.bincount(self.labels)
-            extra = [
-                random.choice(np.flatnonzero(self.labels == label), counts.max() - count)
-                for label, count in enumerate(counts)
-                if count
-            ]
-            chosen = np.concatenate([chosen, *extra])
-        yield from random.permutation(chosen).tolist()
+        extra = [
+            random.choice(np.flatnonzero(self.labels == label), count)
+            for label, count in enumerate(self.missing)
+            if count
+        ]
+        yield from random.permutation(np.tile(np.concatenate([chosen, *extra]), self.copies)).tolist()
 
 
 def make_loader(

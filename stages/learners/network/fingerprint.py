@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from stages.learners.network.backbones import load_state
+from stages.learners.network.loading import load_state
 
 __all__ = ["backbone_fingerprint"]
 

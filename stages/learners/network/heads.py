@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from stages.settings import HeadSettings
 
-__all__ = ["build_head"]
+__all__ = ["Head"]
 
 
-def build_head(features: int, outputs: int, settings: HeadSettings) -> nn.Sequential:
-    """Build dense layers with ReLU and dropout behind a pooled backbone (paper A, II-F; paper C's with batch norm).
+class Head(nn.Sequential):
+    """Dense layers with ReLU and dropout behind a pooled backbone (paper A, II-F; paper C, III-D-4).
 
     Args:
         features: Width F of the pooled features.
         outputs: Number of logits.
-        settings: Hidden widths, dropout, batch normalisation.
+        settings: Hidden widths, dropout, batch normalisation, what is added to the loss.
     """
-    layers: list[nn.Module] = []
-    if settings.batch_norm:
-        layers.append(nn.BatchNorm1d(features, eps=1e-3, momentum=0.01))
-    width = features
-    for hidden in settings.hidden:
-        layers += [nn.Dropout(settings.dropout), nn.Linear(width, hidden), nn.ReLU()]
-        width = hidden
-    layers += [nn.Dropout(settings.dropout), nn.Linear(width, outputs)]
-    return nn.Sequential(*layers)
+
+    def __init__(self, features: int, outputs: int, settings: HeadSettings) -> None:
+        def dropout(where: str) -> list[nn.Module]:
+            return [nn.Dropout(settings.dropout)] if settings.dropout_at == where else []
+
+        layers: list[nn.Module] = []
+        if settings.batch_norm:
+            norm = nn.BatchNorm1d(
+                features, eps=settings.batch_norm_eps, momentum=settings.batch_norm_momentum
+            )
+            layers.append(norm)
+        width = features
+        for hidden in settings.hidden:
+            layers += [*dropout("before"), nn.Linear(width, hidden), nn.ReLU(), *dropout("after")]
+            width = hidden
+        super().__init__(*layers, *dropout("before"), nn.Linear(width, outputs))
+        self.settings = settings
+
+    def weight_penalty(self) -> torch.Tensor:
+        """Return what weights and biases of the hidden dense layers add to the loss, a number (Keras: L1, L2)."""
+        dense = [layer for layer in self if isinstance(layer, nn.Linear)]
+        penalty = dense[-1].weight.new_zeros(())
+        for layer in dense[:-1]:
+            penalty = penalty + self.settings.kernel_l1 * layer.weight.abs().sum()
+            penalty = penalty + self.settings.kernel_l2 * layer.weight.square().sum()
+            penalty = penalty + self.settings.bias_l1 * layer.bias.abs().sum()
+        return penalty
+
+    def penalised(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return logits (B, K) of features (B, F), and what their hidden outputs add to the loss, summed over the batch."""
+        penalty = features.new_zeros(())
+        for layer in self:
+            features = layer(features)
+            if self.settings.activity_l1 and isinstance(layer, nn.ReLU):
+                penalty = penalty + self.settings.activity_l1 * features.abs().sum()
+        return features, penalty

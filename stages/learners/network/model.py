@@ -16,8 +16,9 @@ from segmentation.settings import Hardware
 from segmentation.tiles import flipped
 from stages.errors import ModelError
 from stages.learners.model import Fitting, Floats, Image, Model
-from stages.learners.network.backbones import create_backbone, load_state, match_state
+from stages.learners.network.backbones import rebuild_backbone
 from stages.learners.network.inference import Inference, choose_inference
+from stages.learners.network.loading import load_state, match_state
 from stages.learners.network.network import Network
 from stages.learners.network.training import Watch, train_stage
 from stages.learners.network.weights import WeightRecord
@@ -118,7 +119,7 @@ class NetworkModel(Model):
             WeightRecord.model_validate(state["weights"]),
             HeadSettings.model_validate(state["head"]),
         )
-        backbone, _ = create_backbone(weights.backbone, "none", head.pool)
+        backbone = rebuild_backbone(weights, head.pool, preprocess.settings.image_size)
         network = Network(backbone, weights, head, classes)
         if not (folder / WEIGHTS_FILE).is_file():
             raise ModelError(
@@ -167,7 +168,9 @@ class NetworkLearner:
             TrainingError: If the loss is no longer finite.
         """
         torch.manual_seed(self.seed)
-        backbone, _ = create_backbone(self.weights.backbone, "none", self.settings.head.pool)
+        backbone = rebuild_backbone(
+            self.weights, self.settings.head.pool, self.settings.preprocess.image_size
+        )
         match_state(backbone, load_state(self.start), self.start.parent.name)
         network = Network(backbone, self.weights, self.settings.head, task.classes)
         trained = train_stage(

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from segmentation.cache import write_cache
+from segmentation.cache import read_cache, write_cache
 from segmentation.engine import Trainable, count_processes, gather_rows, in_order, mixed_seed
-from stages.learners.network.augment import augment, mixup
+from stages.learners.network.augment import augment, mix
 from stages.learners.network.batches import Batch, StoreDataset, make_loader
 from stages.learners.network.finetune import first_learning_groups, group_scale, rate_factor
 from stages.learners.network.network import Network, depth_groups
@@ -29,11 +29,12 @@ def stage_loss(
     activation: str,
     smoothing: float = 0.0,
     weights: torch.Tensor | None = None,
+    gamma: float = 0.0,
 ) -> torch.Tensor:
     """Return the mean loss of a batch.
 
     Softmax cross entropy is paper A's eq. 1, binary cross entropy its eq. 2; with more than two classes the sigmoid
-    is one against rest.
+    is one against rest. Above 0, `gamma` makes it the focal loss (Lin et al. 2017, eq. 4).
 
     Args:
         logits: (B, K), or (B, 1) for two classes under sigmoid.
@@ -41,14 +42,22 @@ def stage_loss(
         activation: `"softmax"` or `"sigmoid"`.
         smoothing: Share of every target that is spread evenly over the classes.
         weights: Of the classes, (K,).
+        gamma: Power of 1 - p, where p is the probability of what is right; 0 is cross entropy.
     """
     targets = targets * (1 - smoothing) + smoothing / targets.shape[1]
     weight = torch.ones(len(targets), device=targets.device) if weights is None else targets @ weights
     if activation == "softmax":
-        loss = -(targets * logits.log_softmax(dim=1)).sum(dim=1)
+        each = targets * logits.log_softmax(dim=1)
+        if gamma:
+            each = each * (1 - logits.softmax(dim=1)) ** gamma
+        loss = -each.sum(dim=1)
     else:
         wanted = targets[:, 1:] if logits.shape[1] == 1 else targets
-        loss = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(dim=1)
+        each = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        if gamma:
+            right = logits.sigmoid() * wanted + (1 - logits.sigmoid()) * (1 - wanted)
+            each = each * (1 - right) ** gamma
+        loss = each.mean(dim=1)
     return (loss * weight).sum() / weight.sum()
 
 
@@ -128,38 +137,50 @@ class StageModule(Trainable):
             self.banks = {}
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        """Return the loss of one batch."""
+        """Return the loss of one batch; log it, and the share of its images that were told right (under mixup by the larger part)."""
         images, labels, positions = batch
         seed = mixed_seed(self.seed, self.current_epoch, index, self.global_rank)
         # Dropout draws from the global generator, which loaders advance too and a resume starts elsewhere.
         torch.manual_seed(seed)
         targets = functional.one_hot(labels, len(self.network.classes)).float()
         if self.banks:
-            logits = self.network.head(self.banks["train"][positions.cpu()].to(self.device))
+            features = self.banks["train"][positions.cpu()].to(self.device)
         else:
             generator = torch.Generator().manual_seed(
                 mixed_seed(self.seed, self.current_epoch, index, self.global_rank)
             )
             pixels = augment(images.float() / 255, self.settings.augment, generator)
-            if self.settings.augment.mixup:
-                pixels, targets = mixup(pixels, targets, self.settings.augment.mixup, generator)
-            logits = self.network(pixels)
-        smoothing = self.settings.train.label_smoothing
-        loss = stage_loss(logits, targets, self.network.activation, smoothing, self.class_weights)
-        loss, count = self._whole_batch(loss, targets)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
-        return loss
+            pixels, targets = mix(pixels, targets, self.settings.augment, generator)
+            features = self.network.features(pixels)
+        train = self.settings.train
+        logits, activity = self.network.head.penalised(features)
+        gamma = train.focal_gamma if train.loss == "focal" else 0.0
+        loss = stage_loss(
+            logits, targets, self.network.activation, train.label_smoothing, self.class_weights, gamma
+        )
+        # Of the batches as the network saw them while it learned: another pass over the training part would cost as much again.
+        said = self.network.probabilities(logits.detach().float()).argmax(dim=1)
+        right = (said == targets.argmax(dim=1)).sum()
+        loss, right, count = self._whole_batch(loss, right, targets)
+        scores = {"train_loss": loss, "train_accuracy": right / count}
+        self.log_dict(scores, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+        if not self.settings.head.penalises:
+            return loss
+        return loss + self.network.head.weight_penalty() + activity * self.trainer.world_size / count
 
-    def _whole_batch(self, loss: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, int]:
+    def _whole_batch(
+        self, loss: torch.Tensor, right: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, int]:
         # Of several processes each has seen a part, and their losses are averaged with equal weights: scaled by what was seen
-        # they come to the mean over the whole batch, whose size is returned, too.
+        # they come to the mean over the whole batch. What was right in it and its size are returned, too.
         if self.trainer.world_size == 1:
-            return loss, len(targets)
+            return loss, right, len(targets)
         smoothing = self.settings.train.label_smoothing
         smoothed = targets * (1 - smoothing) + smoothing / targets.shape[1]
         seen = smoothed.sum() if self.class_weights is None else (smoothed @ self.class_weights).sum()
-        parts = gather_rows(self, torch.stack([seen, seen.new_tensor(len(targets))]).view(1, 2))
-        return loss * seen / parts[:, 0].mean(), int(parts[:, 1].sum())
+        own = torch.stack([seen, seen.new_tensor(len(targets)), right.to(seen)])
+        parts = gather_rows(self, own.view(1, 3))
+        return loss * seen / parts[:, 0].mean(), parts[:, 2].sum(), int(parts[:, 1].sum())
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Collect the logits of one batch."""
@@ -192,8 +213,12 @@ class StageModule(Trainable):
     def _features(self, data: StoreDataset) -> torch.Tensor:
         if self.bank is None:
             return self._computed(data)
+
         # Frozen from the start, so the backbone is what the file's name says. One process decides for all.
-        if not self.trainer.strategy.broadcast(self.bank.is_file()):
+        def whole_bank(path: Path) -> bool:
+            return len(np.load(path, mmap_mode="r")) == len(data.images)
+
+        if not self.trainer.strategy.broadcast(read_cache(self.bank, whole_bank)):
             whole = StoreDataset(data.images, range(len(data.images)), np.zeros(len(data.images), np.int64))
             computed = self._computed(whole).numpy()
             if self.trainer.is_global_zero:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from stages.learners.network.heads import build_head
+from stages.learners.network.heads import Head
 from stages.learners.network.weights import WeightRecord
 from stages.settings import HeadSettings
 
@@ -16,7 +16,7 @@ class Network(nn.Module):
     """Normalisation, backbone and head in one module; it carries what its weights expect.
 
     Args:
-        backbone: Images (B, 3, H, W) to features (B, F).
+        backbone: Images (B, 3, H, W) to features (B, F); F is its `feature_width`, as `create_backbone` sets it.
         record: Where the backbone's weights come from, and their normalisation.
         head: Pooling, dense layers and activation.
         classes: Names of the classes, two or more, in the order of the probabilities.
@@ -30,8 +30,8 @@ class Network(nn.Module):
         self.classes = classes
         self.activation = head.activation
         outputs = 1 if head.activation == "sigmoid" and len(classes) == 2 else len(classes)
-        self.width = int(getattr(backbone, "num_features"))  # noqa: B009 - timm sets it late
-        self.head = build_head(self.width, outputs, head)
+        self.width = int(getattr(backbone, "feature_width"))  # noqa: B009 - a module's attribute may be anything
+        self.head = Head(self.width, outputs, head)
         self.mean: torch.Tensor
         self.std: torch.Tensor
         self.register_buffer("mean", torch.tensor(record.mean).view(1, 3, 1, 1), persistent=False)
@@ -64,14 +64,28 @@ class Network(nn.Module):
 def depth_groups(backbone: nn.Module) -> list[list[str]]:
     """Return the backbone's parameter names by depth, the shallowest group first.
 
-    Groups follow timm's own matcher where the backbone has one, else its top-level children.
+    Groups follow timm's own matcher where the backbone has one, else its top-level children, and the layers of those that are sequences.
     """
+    names = [name for name, _ in backbone.named_parameters()]
+    matched = _matched(backbone)
+    if matched:
+        return matched
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        child, *rest = name.split(".")
+        nested = isinstance(getattr(backbone, child), nn.Sequential)
+        groups.setdefault(f"{child}.{rest[0]}" if nested else child, []).append(name)
+    return list(groups.values())
+
+
+def _matched(backbone: nn.Module) -> list[list[str]]:
     from timm.models import group_parameters
 
-    names = [name for name, _ in backbone.named_parameters()]
     matcher = getattr(backbone, "group_matcher", None)
-    if matcher is not None:
+    if matcher is None:
+        return []
+    try:
         grouped = group_parameters(backbone, matcher(coarse=True))
-        return [list(grouped[depth]) for depth in sorted(grouped)]
-    children = dict.fromkeys(name.split(".")[0] for name in names)
-    return [[name for name in names if name.split(".")[0] == child] for child in children]
+    except AssertionError:  # RDNet's knows fine groups alone, which are out of order
+        return []
+    return [list(grouped[depth]) for depth in sorted(grouped)]

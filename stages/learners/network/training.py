@@ -25,9 +25,9 @@ from segmentation.engine import (
 )
 from segmentation.probe import probe_images
 from segmentation.settings import Hardware
-from stages.learners.network.backbones import load_state
 from stages.learners.network.batches import EpochSampler, make_loader, task_part
 from stages.learners.network.finetune import first_kept_epoch
+from stages.learners.network.loading import load_state
 from stages.learners.network.module import StageModule, stage_loss
 from stages.learners.network.network import Network
 from stages.settings import StageSettings
@@ -86,8 +86,14 @@ def train_stage(
     started = time.perf_counter()
     train, validation = task_part(task, "train"), task_part(task, "validation")
     module = StageModule(network, settings, seed, train, validation, bank)
-    sampler = EpochSampler(train.labels.numpy(), seed, settings.train.balance == "oversample")
     rules = settings.train
+    sampler = EpochSampler(
+        train.labels.numpy(),
+        seed,
+        rules.balance == "oversample",
+        rules.oversample_to,
+        settings.augment.copies,
+    )
     ledger = Ledger(
         folder,
         epochs=rules.epochs,
@@ -100,9 +106,9 @@ def train_stage(
     resumes = ledger.resume()
     hardware = hardware or Hardware()
     if not ledger.finished():
-        probed = partial(_probed_loss, size=settings.image_size, batch=rules.batch_size)
+        probed = partial(_probed_loss, size=settings.preprocess.image_size, batch=rules.batch_size)
         hardware = with_precision(
-            hardware, network, probed, f"{type(network.backbone).__name__}|{settings.image_size}"
+            hardware, network, probed, f"{type(network.backbone).__name__}|{settings.preprocess.image_size}"
         )
         callbacks = [ledger, *([_Watching(watch)] if watch else [])]
         trainer = make_trainer(hardware, rules.epochs, callbacks, len(validation) > 0)

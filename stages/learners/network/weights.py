@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
 
 from segmentation.settings import Settings
 
@@ -14,13 +17,16 @@ class WeightRecord(Settings):
     """What a backbone's weights are.
 
     Attributes:
-        backbone: timm name.
-        source: `package:NAME`, `hub:REPOSITORY`, `file:NAME`, `run:NAME` or `none`.
+        backbone: Name, as `find_backbone` gives it.
+        source: `package:NAME`, `hub:REPOSITORY`, `torchvision:WEIGHTS`, `url:FILE`, `file:NAME`, `run:NAME` or `none`.
         licence: SPDX name or the publisher's words.
         sha256: Of the weight file as delivered; empty for none.
         mean: Normalisation of RGB in [0, 1], per channel.
         std: The same.
         input_size: Side in px that the weights were trained at.
+        architecture: timm's name of what it is built from, where `backbone` is a model of the hub; else empty.
+        arguments: For timm's constructor, of a model of the hub.
+        pretrained_on: Names in `mtl data list` of what it has seen; ImageNet and the like are not told.
     """
 
     backbone: str
@@ -30,6 +36,9 @@ class WeightRecord(Settings):
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     input_size: int = 224
+    architecture: str = ""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    pretrained_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,10 @@ def test_it_ends_with_a_verdict_and_a_report(finished: tuple[Path, Done]) -> Non
     assert "Table III, 4 classes" in page
     assert "McNemar exact" in page
     assert not re.search(r"(src|href)=[\"'](?!data:|#)", page.split("</style>")[1])
-    assert json.loads((folder / "report.json").read_text())["runs"][1][0] == "1.1"
+    header, first = json.loads((folder / "report.json").read_text())["runs"][:2]
+    assert first[0] == "1.1"
+    assert [header.count(name) for name in ("macro F1", "accuracy")] == [1, 1]
+    assert len(first) == len(header)
     assert (folder / "report.md").is_file()
 
 

@@ -25,7 +25,13 @@ DESIGN = Design(chains=((1, 2, 3), (1, 3)), repeats=2)
 
 @pytest.fixture(scope="module")
 def settings(rendered: Path) -> BenchmarkSettings:
-    experiment = tiny_experiment(rendered, "multi_cell.train.epochs=1", "single_cell.train.epochs=1")
+    experiment = tiny_experiment(
+        rendered,
+        "multi_cell.train.epochs=1",
+        "multi_cell.train.head_epochs=0",
+        "single_cell.train.epochs=1",
+        "single_cell.train.head_epochs=0",
+    )
     return BenchmarkSettings.model_validate({**experiment.model_dump(), "benchmark": DESIGN})
 
 

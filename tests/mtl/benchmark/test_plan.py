@@ -93,6 +93,10 @@ def test_flags_sets_and_files_say_the_same(tmp_path: Path) -> None:
         (["chains=0.5"], "--chains"),
         (["chains=[[3, 1], [2, 1]]"], "--chains"),
         (["chains=[[], []]"], "--chains"),
+        (["chains='1,3'", "folds=3", "repeats=2"], "one chain predicts every image once"),
+        (["chains='1,3'", "folds=3", "draw=9"], "one chain predicts every image once"),
+        (["chains='1,3'", "folds=1"], "--folds"),
+        (["chains='1'", "folds=3"], "a stage that learns"),
         (["repeats=1"], "--repeats"),
         (["repeats=0"], "--repeats"),
         (["folds=1"], "--folds"),
@@ -106,6 +110,19 @@ def test_what_cannot_be_compared_is_refused(sets: list[str], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         plan({}, [f"benchmark.{text}" for text in sets])
     assert "\n" not in str(caught.value)
+
+
+def test_one_chain_with_folds_is_run_once_however_it_is_asked_for() -> None:
+    by_benchmark = plan({"benchmark.chains": ["1,3"], "benchmark.folds": 4})
+    assert by_benchmark.benchmark.alone
+    by_run = BenchmarkSettings.of_folds(load_config("default", {"stages": "1,3"}), 4)
+    assert by_run.benchmark == by_benchmark.benchmark
+    cells = cells_of(by_run)
+    assert cells == cells_of(by_benchmark)
+    assert [(cell.repeat, cell.fold, cell.seed) for cell in cells] == [(0, fold, 0) for fold in range(4)]
+    assert [cell_key(cell, by_run) for cell in cells] == [cell_key(cell, by_benchmark) for cell in cells]
+    assert experiment_of(cells[2], by_run).chains() == ((1, 3),)
+    assert not plan({"benchmark.folds": 4}).benchmark.alone
 
 
 def test_a_killed_worker_is_work_that_failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -56,6 +56,16 @@ def test_check_of_a_clean_tree(tree: Path) -> None:
     assert "no groups in the files" in out.output
 
 
+def test_a_long_path_is_not_broken(tree: Path) -> None:
+    deep = tree / "a folder whose name is long" / ("x" * 90)
+    deep.parent.mkdir()
+    deep.symlink_to(tree / "a")
+    (tree / "a" / "k").mkdir()
+    (tree / "a" / "1.png").rename(tree / "a" / "k" / "1.png")
+    out = RUNNER.invoke(app, ["check", "folder", str(deep)], env={"COLUMNS": "80"})
+    assert out.output.splitlines()[0] == f"folder in {deep}"
+
+
 def test_check_of_a_bad_tree(tree: Path) -> None:
     (tree / "a" / "[red]2.png").write_bytes(b"\x89PNG")
     out = RUNNER.invoke(app, ["check", "folder", str(tree)])

@@ -31,13 +31,17 @@ CANNOT = {
 """Commands that cannot run here, and why."""
 
 LEARN = (
-    "--weights none --epochs 1 --image-size 32 --set evaluation.resamples=100 --set evaluation.baselines=false "
+    "--weights none --epochs 1 --set single_cell.train.head_epochs=0 --set multi_cell.train.head_epochs=0 --image-size 32 --set evaluation.resamples=100 --set evaluation.baselines=false "
     f"--set backbone={TINY_BACKBONE} --set single_cell.train.batch_size=8 --set multi_cell.train.batch_size=8 "
     "--single-cell all-idb2:SMEARS/ALL-IDB2 --multi-cell all-idb1:SMEARS/ALL-IDB1"
 )
 SMALL = {
-    "run --config maaliw2022": f"{LEARN} --set single_cell.split.folds=4 --set multi_cell.split.folds=4",
+    "run --config maaliw2022": f"{LEARN} --set single_cell.data.limit=6 --set multi_cell.data.limit=4",
+    "run --config stage1-continued": f"{LEARN} --set imagenet.proceed.train.epochs=2 --set imagenet.proceed.preprocess.image_size=32 "
+    "--set imagenet.proceed.train.batch_size=4",
+    "run --folds": f"{LEARN} --folds 2 --workers 1",
     "run": LEARN,
+    "benchmark --chains 1,2,3 --folds": f"{LEARN} --folds 2 --workers 1",
     "benchmark": f"{LEARN} --repeats 2 --workers 1",
     "tune": f"{LEARN} --trials 1 --folds 1 --sampler random",
     "segment train": "--folds 1 --steps 2 --crop-size 64 --batch-size 2 --width 4 --depth 2 --start none --name NAME",
@@ -98,6 +102,10 @@ def desk(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     for which, column, count in (("1", "class label", 8), ("2", "class", 2)):
         rows = [f"image ID,{column}", *(f"{number},2" for number in range(1, count + 1))]
         (desk / "data/wbc" / f"Class Labels of Dataset {which}.csv").write_text("\n".join(rows) + "\n")
+    for place, crop in enumerate(sorted((rendered / "ALL-IDB2" / "img").iterdir())[:24]):
+        own = desk / "data/images" / ("even", "odd")[place % 2]
+        own.mkdir(parents=True, exist_ok=True)
+        shutil.copy(crop, own)
     (desk / "scores.csv").write_text("a,b\n" + "".join(f"0.{80 + n},0.{81 + n * n % 7}\n" for n in range(8)))
     (desk / "space.yaml").write_text(
         "multi_cell.train.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\n"

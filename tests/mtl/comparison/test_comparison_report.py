@@ -235,3 +235,18 @@ def test_losses_of_unequal_length_have_a_mean_over_those_that_go_on() -> None:
     losses = np.array([[1.0, 0.5, 0.25], [0.8, 0.4, math.nan]])
     labels = shown(figures.convergence({"1,3": losses, "1,2,3": losses / 2}, "validation loss"))
     assert {"1,3 (2 runs)", "1,2,3 (2 runs)", "validation loss"} <= set(labels)
+
+
+def test_what_a_test_assumes_ends_with_a_full_stop_before_its_note() -> None:
+    values = np.array([[0.5, 0.6], [0.4, 0.7]])
+    compared = compare_scores(Scores(("a", "b"), values, ("1", "2"), 100.0), Splits(0.2))
+    page = comparison_html(ComparisonContent("x", "accuracy", compared.verdicts, compared=(compared,)))
+    assert "differences are normal. Two repeats: one degree of freedom." in page
+    assert not re.search(r"[a-z)] (Two repeats|All differences)", page)
+
+
+def test_every_figure_says_what_it_shows() -> None:
+    page = comparison_html(content("<b>", 'quo"te'))
+    said = re.findall(r'<svg role="img" aria-label="([^"]+)"', page)
+    assert len(said) == page.count("<svg") >= 3
+    assert "&lt;b&gt;" in said[0]

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from mtl.report.figures import PALETTE, new_figure, svg
+from mtl import report
+from mtl.report.figures import PALETTE, legend_above, new_figure, svg
 from mtl.report.page import render_page
 
 HOSTILE = [
@@ -89,10 +90,7 @@ def test_axes_side_by_side_share_the_style() -> None:
 
 @pytest.mark.parametrize("colour", PALETTE)
 def test_colours_stand_out_from_white_paper(colour: str) -> None:
-    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    luminance = sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-    assert 1.05 / (luminance + 0.05) > 2  # contrast of WCAG 2; 1 is invisible
+    assert contrast(colour, "#ffffff") > 2
 
 
 @pytest.fixture
@@ -127,3 +125,54 @@ def test_a_page_has_its_style_inside(room: str) -> None:
 def test_what_a_template_lacks_is_an_error_and_not_a_gap(room: str) -> None:
     with pytest.raises(UndefinedError, match="title"):
         render_page(room, {"per_cent": str}, share=1)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_figure_says_what_it_shows(name: str) -> None:
+    figure, (axis,) = new_figure(1, 3, 2)
+    axis.set_title(name, loc="left")
+    axis.set_xlabel("epoch")
+    root = ElementTree.fromstring(svg(figure))
+    assert (root.get("role"), root.get("aria-label")) == ("img", f"Figure: {name}, epoch")
+    assert ElementTree.fromstring(svg(figure, f"{name}\n now")).get("aria-label") == f"{name} now"
+
+
+@pytest.mark.parametrize(("entries", "columns"), [(1, 3), (4, 3), (8, 2)])
+def test_a_legend_covers_neither_curves_nor_title(entries: int, columns: int) -> None:
+    figure, (axis,) = new_figure(1, 3.6, 2.8)
+    for number in range(entries):
+        axis.plot([0, 1], [0, number], label=f"entry {number}")
+    axis.set_title("a title", loc="left")
+    legend_above(axis, columns)
+    figure.draw_without_rendering()
+    legend, title = axis.get_legend().get_window_extent(), axis._left_title.get_window_extent()
+    assert axis.get_window_extent().y1 <= legend.y0 + 1
+    assert legend.y1 <= title.y0 + 1
+    assert title.y1 <= figure.bbox.y1
+
+
+def test_a_page_can_be_read_in_light_and_in_dark() -> None:
+    style = (Path(report.__file__).parent / "style.css").read_text("utf-8")
+    light, dark = re.findall(r"(?s):root \{(.*?)\}", style)
+    rest = style.split("* {")[1]
+    for scheme in (light, dark):
+        colours = dict(re.findall(r"--(\w+): (#\w+);", scheme))
+        for ink in ("ink", "soft", "accent", "warm", "good", "bad"):
+            for paper in ("paper", "ground", "badge", "hint", "main"):
+                assert contrast(colours[ink], colours[paper]) > 4  # WCAG 2 asks 4.5 of small letters
+    assert (
+        set(re.findall("#[0-9a-f]{3,6}", rest.split("@media print")[0])) == set()
+    )  # every colour has two schemes
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours as WCAG 2 defines it, from 1 to 21."""
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour: str) -> float:
+    full = colour if len(colour) == 7 else "#" + "".join(2 * digit for digit in colour[1:])
+    channels = [int(full[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

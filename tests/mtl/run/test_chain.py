@@ -30,7 +30,9 @@ QUICK = (
     "evaluation.baselines=false",
     "against=[]",
     "multi_cell.train.epochs=1",
+    "multi_cell.train.head_epochs=0",
     "single_cell.train.epochs=1",
+    "single_cell.train.head_epochs=0",
 )
 
 
@@ -102,9 +104,9 @@ def test_the_key_is_not_changed_by_where_things_lie(
     "setting",
     [
         "multi_cell.train.epochs=3",
-        "multi_cell.image_size=48",
-        "multi_cell.segment={method: otsu}",
-        "multi_cell.augment.flip=false",
+        "multi_cell.preprocess.image_size=48",
+        "multi_cell.preprocess.segment={method: otsu-saturation}",
+        "multi_cell.augment.flip=horizontal",
         "multi_cell.head.dropout=0.31",
         "multi_cell.split.test=0.25",
         "multi_cell.data.positive=L1",
@@ -133,9 +135,9 @@ def test_the_key_is_changed_by_data_split_and_parent(
     plain = key()
     found = {plain, key(change=other_data), key(change=other_split)}
     assert len(found) == 3
-    network = key("multi_cell.segment={method: residual_unet}")
+    network = key("multi_cell.preprocess.segment={method: residual_unet}")
     monkeypatch.setattr("stages.preprocess.Preprocess.identity", "another network")
-    assert key("multi_cell.segment={method: residual_unet}") != network
+    assert key("multi_cell.preprocess.segment={method: residual_unet}") != network
 
 
 def test_random_weights_differ_by_seed_and_given_ones_are_shared(rendered: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from conftest import called, tiny_experiment
 from mtl.config import load_config
 from mtl.errors import ConfigError
 from mtl.run.execute import execute
-from stages.learners.network.backbones import load_state
+from stages.learners.network.loading import load_state
 
 
 def test_a_frozen_middle_stage_makes_the_comparison_empty(rendered: Path, tmp_path: Path) -> None:
@@ -59,7 +59,11 @@ def test_a_benchmark_says_so_for_the_splits_where_it_is_so(rendered: Path, tmp_p
         "single_cell.train.policy=frozen",
     ]  # fmt: skip
     for stage, tree in (("single_cell", "ALL-IDB2"), ("multi_cell", "ALL-IDB1")):
-        sets += [f"{stage}.data.root={rendered / tree}", f"{stage}.image_size=32", f"{stage}.train.epochs=2"]
+        sets += [
+            f"{stage}.data.root={rendered / tree}",
+            f"{stage}.preprocess.image_size=32",
+            f"{stage}.train.epochs=2",
+        ]
         sets += [f"{stage}.train.batch_size=8"]
     flags = [part for text in sets for part in ("--set", text)]
     done = called("benchmark", "--repeats", 2, "--workers", 1, "--name", "b", *flags, cwd=tmp_path)

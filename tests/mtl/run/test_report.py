@@ -3,11 +3,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from mtl.errors import RunError
+from mtl.run.figures import curves
 from mtl.run.gather import gather
 from mtl.run.page import headline, render_html
 from mtl.runs import RunFolder
@@ -16,6 +18,7 @@ from segmentation.files import write_json, write_table
 from stages.metrics import evaluate
 
 Classes = tuple[str, ...]
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def stage(
@@ -49,15 +52,15 @@ def stage(
         )
     write_table(
         folder.path / "history.csv",
-        ["epoch", "train_loss", "validation_loss", "learning_rate"],
-        [[0, 1, 0.9, 0.1], [1, 0.5, "", 0.1]],
+        ["epoch", "train_loss", "train_accuracy", "validation_loss", "learning_rate"],
+        [[0, 1, 0.5, 0.9, 0.1], [1, 0.5, 0.75, "", 0.1]],
     )
     folder.weights.write_bytes(b"")
     counts = {part: dict.fromkeys(classes, 5) for part in ("train", "validation", "test")}
     record: dict[str, Any] = {
         "number": number, "name": "single_cell" if number == 2 else "multi_cell", "key": key, "classes": classes, "weights": WEIGHTS,
         "parent": "aaa", "device": "cpu" if tested else "", "precision": "32-true" if tested else "",
-        "settings": {"data": {"dataset": "all-idb1"}, "head": {"hidden": [8], "dropout": 0.1}, "image_size": 32, "train": {"batch_size": 4}},
+        "settings": {"data": {"dataset": "all-idb1"}, "head": {"hidden": [8], "dropout": 0.1}, "preprocess": {"image_size": 32}, "train": {"batch_size": 4}},
         "data": {"dataset": "all-idb1", "sources": [{"name": "all-idb1", "dataset": "all-idb1", "root": str(run.path), "rendered": rendered,
                  "unit": "slide", "images": 60, "groups": 19}], "rendered": rendered, "fingerprint": "f", "counts": counts, "unit": "slide", "split": "grouped",
                  "groups": {"train": 9, "validation": 2, "test": 8}, "notes": ["A plain note."]},
@@ -126,6 +129,7 @@ def test_the_page_is_whole_and_loads_nothing(tmp_path: Path, classes: Classes) -
     assert not re.search(r"(src|href)=[\"'](?!data:|#)", page.split("</style>")[1])
     assert "Rendered smears, not patient data" in page
     assert "A plain note." in page
+    assert "learning on augmented images" in page
     assert "show no difference" in page
     assert len(page) < 4e6
 
@@ -190,3 +194,38 @@ def test_a_run_folder_that_cannot_be_made_is_a_failure_and_names_no_flag(tmp_pat
         RunFolder(tmp_path / "file" / "run")
     assert "--" not in str(caught.value)
     assert list(RunFolder(tmp_path / "run").path.glob(".*")) == []
+
+
+def history(tmp_path: Path, header: list[str], rows: list[list[object]]) -> list[Any]:
+    """Figures of the curves of a stage with such a history, as XML."""
+    run = build(tmp_path / "x", {"1,3": [(3, "ccc")]})
+    (folder,) = (tmp_path / "x" / "stages").glob("3-*")
+    write_table(folder / "history.csv", header, rows)
+    (stage,) = gather(run).stages
+    return [ElementTree.fromstring(one) for one in curves(stage)]
+
+
+def test_one_epoch_is_a_point_on_an_axis_of_whole_epochs(tmp_path: Path) -> None:
+    header = ["epoch", "train_loss", "validation_loss", "validation_accuracy", "validation_macro_f1"]
+    loss, score = history(tmp_path, header, [[0, 1.0, 0.99, 0.5, 0.4]])
+    for figure in (loss, score):
+        shown = [text for node in figure.iter(f"{SVG}text") if (text := "".join(node.itertext()))]
+        numbers = [float(text) for text in shown if re.fullmatch(r"[\d.]+", text)]
+        assert shown.count("1") == 1  # the epoch; what is counted in tenths stands on the other axis
+        assert min(numbers) == 0
+        assert not [number for number in numbers if number > 1.1]
+    assert "in the last epoch training 1.000, validation 0.990" in loss.get("aria-label")
+
+
+def test_what_was_not_measured_has_no_empty_panel(tmp_path: Path) -> None:
+    (loss,) = history(tmp_path, ["epoch", "train_loss", "validation_accuracy"], [[0, 1.0, ""], [1, 0.5, ""]])
+    assert loss.get("aria-label").startswith("loss over 2 epochs")
+    assert history(tmp_path / "none", ["epoch"], [[0]]) == []
+
+
+def test_every_figure_and_picture_says_what_it_shows(tmp_path: Path) -> None:
+    page = render_html(gather(build(tmp_path / "x", BOTH, skill=0.0)))
+    assert page.count("<svg") == len(re.findall(r'<svg role="img" aria-label="[^"]{20,}"', page))
+    assert page.count("<img") == page.count('<img alt="')
+    assert "dropout 0.1, then one dense layer" in page
+    assert "1 epochs" not in page

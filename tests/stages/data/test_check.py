@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -150,3 +151,35 @@ def test_real_trees_are_clean(name: str, folder: str) -> None:
     if not root.is_dir():
         pytest.skip(f"needs {folder} under MTL_REALDATA")
     assert check_dataset(name, root).problems == ()
+
+
+def smear(root: Path, stem: str, centroids: str | None, cells: list[tuple[int, int]]) -> Path:
+    """A field of ALL-IDB1 with drawn cells."""
+    pixels = np.full((200, 300, 3), (240, 228, 232), np.uint8)
+    for place in cells:
+        cv2.circle(pixels, place, 30, (200, 160, 205), -1)
+        cv2.circle(pixels, place, 20, (100, 40, 150), -1)
+    put(root / "im" / f"{stem}.png", pixels)
+    (root / "xyc").mkdir(exist_ok=True)
+    path = root / "xyc" / f"{stem}.xyc"
+    if centroids is not None:
+        path.write_text(centroids)
+    return path
+
+
+def test_centroids_are_compared_with_the_cells_found(tmp_path: Path) -> None:
+    smear(tmp_path, "Im001_1", "70 100\n210 100\n", [(70, 100), (210, 100)])
+    smear(tmp_path, "Im002_0", "", [(70, 100)])
+    lost = smear(tmp_path, "Im003_1", "70 100\n210 100\n", [(70, 100)])
+    gone = smear(tmp_path, "Im004_1", None, [(70, 100)])
+    outside = smear(tmp_path, "Im005_1", "70 100\n300 5\n9999 5\n", [(70, 100)])
+    broken = smear(tmp_path, "Im006_1", "70 100 3\n", [(70, 100)])
+    report = check_dataset("all-idb1", tmp_path)
+    assert {item.path: item.got for item in report.notes} == {
+        str(lost): "none for 1 of 2, such as 210 100",
+        str(gone): "nothing",
+    }
+    assert {item.path: item.got for item in report.problems} == {
+        str(outside): "300 5 and 1 more",
+        str(broken): "`70 100 3` in line 1",
+    }

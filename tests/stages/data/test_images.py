@@ -264,3 +264,16 @@ def test_fields_of_the_fingerprint_cannot_run_into_each_other(
     one = [Sample(path, "n", "".join(labels), "folder", group="g")]
     two = [Sample(path, "n" + labels[0], "".join(labels[1:]), "folder", group="g")]
     assert (content_key(one) == content_key(two)) == (labels[0] == "")
+
+
+def test_a_damaged_image_of_the_cache_is_rendered_again_and_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTL_CACHE", str(tmp_path))
+    folder = tmp_path / "rendered" / "8-8-4"
+    (folder / "im").mkdir(parents=True)
+    (folder / "im" / "a.png").write_bytes(b"")
+    sample = Sample(folder / "im" / "a.png", "a.png", "a", "x")
+    with pytest.raises(DataError, match="an empty file") as caught:
+        load_rgb(sample)
+    assert f"do remove the folder `{folder}` to have it rendered again" in str(caught.value)

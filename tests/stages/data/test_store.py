@@ -118,13 +118,18 @@ def test_a_missing_image_is_named_and_not_taken_for_a_full_disk(tmp_path: Path) 
     assert stores(tmp_path) == []
 
 
-def test_a_broken_store_says_which_file_to_delete(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["cut", "empty", "foreign", "of another shape"])
+def test_a_damaged_store_is_made_again(tmp_path: Path, damage: str) -> None:
     samples = write(tmp_path / "in")
-    open_store(samples, "x", 16, folder=tmp_path)
+    before = np.array(open_store(samples, "x", 16, folder=tmp_path))
     path = tmp_path / "stores" / stores(tmp_path)[0]
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match=rf"{path.name}.*delete"):
-        open_store(samples, "x", 16, folder=tmp_path)
+    whole = path.read_bytes()
+    if damage == "of another shape":
+        np.save(path, before[:2])
+    else:
+        path.write_bytes({"cut": whole[:200], "empty": b"", "foreign": b"PK" * 300}[damage])
+    np.testing.assert_array_equal(open_store(samples, "x", 16, folder=tmp_path), before)
+    assert path.read_bytes() == whole
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -175,7 +175,7 @@ def test_a_class_of_two_groups_trains_and_is_tested_and_the_report_says_what_lac
 @pytest.mark.parametrize("fold", range(6))
 def test_a_class_too_small_for_the_folds_is_refused_in_every_fold(fold: int) -> None:
     samples = crowd({"common": 60, "rare": 5})
-    with pytest.raises(DataError, match=r"'rare'.*folds` = 6.*it has 5 \(5 images\).*to 5 or fewer"):
+    with pytest.raises(DataError, match=r"'rare'.*folds` = 6.*it has 5 \(5 images\).*5 folds or fewer"):
         kfold(samples, folds=6, fold=fold)
 
 

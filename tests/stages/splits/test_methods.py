@@ -131,6 +131,22 @@ def test_blocks_follow_the_numbers(count: int, classes: int, reverse: bool) -> N
     check_split(split, samples)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(12, 90), st.integers(2, 10), st.sampled_from([0, 0.1, 1 / 3, 0.5]))
+def test_blocks_of_equal_length_round_the_numbers_test_every_image_once(
+    count: int, folds: int, repeat: float
+) -> None:
+    samples = make(count, 1)
+    tested = Counter(
+        name
+        for fold in range(folds)
+        for name in block_holdout(
+            samples, test=1 / folds, validation=0.1, offset=(fold + repeat) / folds
+        ).test
+    )
+    assert tested == dict.fromkeys((sample.name for sample in samples), 1)
+
+
 def test_members_of_a_group_before_a_border_are_left_out() -> None:
     samples = make(40)
     twins = {"0026.png": "twin", "0038.png": "twin"}

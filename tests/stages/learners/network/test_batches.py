@@ -19,6 +19,26 @@ def test_every_image_is_seen_and_the_length_is_told(labels: list[int], seed: int
         assert len(set(counts[counts > 0].tolist())) == 1
 
 
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(1, 30), st.integers(1, 5))
+def test_classes_are_oversampled_to_a_number_and_all_is_copied(
+    labels: list[int], number: int, copies: int
+) -> None:
+    sampler = EpochSampler(np.array(labels), 0, True, number, copies)
+    chosen = list(sampler)
+    assert len(chosen) == len(sampler)
+    seen = np.bincount(np.array(labels)[chosen], minlength=4)
+    own = np.bincount(labels, minlength=4)
+    expected = [copies * max(count, number) if count else 0 for count in own.tolist()]
+    assert seen.tolist() == expected
+    assert min(np.bincount(chosen)) >= copies
+
+
+def test_paper_d_s_training_part_becomes_four_times_640() -> None:
+    labels = np.repeat(np.arange(4), [328, 640, 626, 523])
+    assert len(EpochSampler(labels, 0, oversample=True)) == 2560
+    assert len(EpochSampler(labels[:1500], 0, oversample=True, at_least=640)) == 3 * 640
+
+
 def test_order_follows_from_seed_and_epoch() -> None:
     sampler, twin = EpochSampler(np.zeros(30), 1), EpochSampler(np.zeros(30), 1)
     first = list(sampler)

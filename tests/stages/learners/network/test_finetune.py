@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY_BACKBONE
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch.nn import functional
+from torchvision.ops import sigmoid_focal_loss
 
 from stages.learners.network.backbones import create_backbone
 from stages.learners.network.finetune import first_learning_groups, group_scale, rate_factor
-from stages.learners.network.heads import build_head
+from stages.learners.network.heads import Head
 from stages.learners.network.module import stage_loss
 from stages.learners.network.network import Network, depth_groups
-from stages.settings import HeadSettings, TrainSettings
+from stages.settings import HEADS, HeadSettings, StageSettings, TrainSettings
 
 
 def train(**values: object) -> TrainSettings:
@@ -96,16 +99,70 @@ def test_probabilities_sum_to_one(activation: str, classes: int, outputs: int) -
 
 
 def test_head_is_built_as_told() -> None:
-    head = build_head(16, 4, HeadSettings(hidden=(32, 8), dropout=0.5, batch_norm=True))
+    settings = HeadSettings(hidden=(32, 8), dropout=0.5, batch_norm=True)
+    kinds = [type(layer).__name__ for layer in Head(16, 4, settings)]
+    assert kinds == ["BatchNorm1d", *["Dropout", "Linear", "ReLU"] * 2, "Dropout", "Linear"]
+
+
+def test_paper_c_s_head_is_built_layer_by_layer() -> None:
+    head = Head(16, 2, HEADS["pushpalatha2024"])
     kinds = [type(layer).__name__ for layer in head]
-    assert kinds == [
-        "BatchNorm1d",
-        "Dropout",
-        "Linear",
-        "ReLU",
-        "Dropout",
-        "Linear",
-        "ReLU",
-        "Dropout",
-        "Linear",
-    ]
+    assert kinds == ["BatchNorm1d", "Linear", "ReLU", "Dropout", "Linear"]
+    norm, dense, last = head[0], head[1], head[4]
+    assert (norm.momentum, norm.eps) == (0.01, 1e-3)
+    assert (dense.out_features, last.in_features, head[3].p) == (256, 256, 0.45)
+    # Keras keeps 0.99 of the running mean and takes 0.01 of the batch's.
+    features = torch.randn(8, 16) + 3
+    head(features)
+    assert torch.allclose(norm.running_mean, 0.01 * features.mean(dim=0), atol=1e-6)
+
+
+def test_what_a_head_adds_to_the_loss_is_what_keras_adds() -> None:
+    settings = HeadSettings(hidden=(5, 3), kernel_l1=0.1, kernel_l2=0.2, bias_l1=0.3, activity_l1=0.4)
+    head = Head(4, 2, settings)
+    features = torch.randn(7, 4)
+    first, second = (head[index] for index in (1, 4))
+    kernels, biases = [], []
+    hidden = features.numpy()
+    activity = 0.0
+    for dense in (first, second):
+        kernels.append(dense.weight.detach().numpy())
+        biases.append(dense.bias.detach().numpy())
+        hidden = np.maximum(hidden @ kernels[-1].T + biases[-1], 0)
+        activity += hidden.sum()
+    expected = sum(0.1 * np.abs(kernel).sum() + 0.2 * (kernel**2).sum() for kernel in kernels)
+    expected += 0.3 * sum(np.abs(bias).sum() for bias in biases)
+    assert float(head.weight_penalty().detach()) == pytest.approx(expected, rel=1e-5)
+    logits, added = head.penalised(features)
+    assert torch.equal(logits, head(features))
+    assert float(added.detach()) == pytest.approx(0.4 * activity, rel=1e-5)
+    assert float(Head(4, 2, HeadSettings(hidden=(5,))).penalised(features)[1].detach()) == 0
+
+
+@pytest.mark.parametrize("change", [{"kernel_l1": 0.1}, {"dropout": 0.5, "dropout_at": "after"}])
+def test_what_belongs_to_hidden_layers_asks_for_one(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=r"head\.hidden"):
+        HeadSettings.model_validate(change)
+
+
+def test_heads_have_names() -> None:
+    stage = StageSettings.model_validate({"data": {"dataset": "x"}, "head": "pushpalatha2024"})
+    assert stage.head == HEADS["pushpalatha2024"]
+    with pytest.raises(ValidationError, match=r"linear, maaliw2022, pushpalatha2024"):
+        StageSettings.model_validate({"data": {"dataset": "x"}, "head": "dense"})
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_focal_loss_agrees_with_torchvision_and_its_closed_form(gamma: float) -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(9, 4), torch.randint(0, 4, (9,))
+    hot = functional.one_hot(labels, 4).float()
+    expected = sigmoid_focal_loss(logits, hot, alpha=-1, gamma=gamma, reduction="mean")
+    assert torch.isclose(stage_loss(logits, hot, "sigmoid", gamma=gamma), expected)
+    one = logits[:, :1]
+    expected = sigmoid_focal_loss(one, hot[:, 1:2], alpha=-1, gamma=gamma, reduction="mean")
+    two = torch.stack([1 - hot[:, 1], hot[:, 1]], dim=1)
+    assert torch.isclose(stage_loss(one, two, "sigmoid", gamma=gamma), expected)
+    right = logits.softmax(dim=1)[torch.arange(9), labels]
+    expected = (-((1 - right) ** gamma) * right.log()).mean()
+    assert torch.isclose(stage_loss(logits, hot, "softmax", gamma=gamma), expected)

@@ -23,12 +23,12 @@ from stages.settings import HeadSettings, PreprocessSettings
 SIZE = 32
 
 
-def make(flips: bool = False, **head: Any) -> NetworkModel:
+def make(flips: bool = False, name: str = TINY_BACKBONE, size: int = SIZE, **head: Any) -> NetworkModel:
     torch.manual_seed(0)
-    backbone, record = create_backbone(TINY_BACKBONE, "none")
+    backbone, record = create_backbone(name, "none", size=size)
     settings = HeadSettings.model_validate(head)
     network = Network(backbone, record, settings, ("a", "b", "c"))
-    preprocess = Preprocess(PreprocessSettings(image_size=SIZE, fit="pad"))
+    preprocess = Preprocess(PreprocessSettings(image_size=size, fit="pad"))
     return NetworkModel(network, record, settings, preprocess, flips)
 
 
@@ -109,6 +109,17 @@ def test_saved_and_loaded_it_says_the_same(tmp_path: Path, head: dict[str, Any],
     assert (again.flips, again.head, again.weights) == (flips, model.head, model.weights)
     np.testing.assert_array_equal(again.probabilities(images), model.probabilities(images))
     np.testing.assert_array_equal(again.embeddings(images), model.embeddings(images))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("test_vit", 48), ("squeezenet1_0", 40), ("mobilenetv3_small_050", 32)]
+)
+def test_a_backbone_of_a_fixed_size_or_another_width_comes_back(tmp_path: Path, name: str, size: int) -> None:
+    model, images = make(name=name, size=size), pictures(2)
+    model.save(tmp_path)
+    again = load_model(tmp_path)
+    np.testing.assert_array_equal(again.probabilities(images), model.probabilities(images))
+    assert again.embeddings(images).shape == (2, model.network.width)
 
 
 @pytest.mark.parametrize(

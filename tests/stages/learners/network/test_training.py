@@ -38,7 +38,10 @@ def make_settings(**train: object) -> StageSettings:
     values = {"epochs": 3, "head_epochs": 1, "batch_size": 8, "learning_rate": 3e-3, "keep": "last", **train}
     head = HeadSettings(activation="sigmoid", hidden=(8,), dropout=0.2)
     return StageSettings(
-        data=DataSettings(dataset="x"), image_size=32, head=head, train=TrainSettings.model_validate(values)
+        data=DataSettings(dataset="x"),
+        preprocess=PreprocessSettings(image_size=32),
+        head=head,
+        train=TrainSettings.model_validate(values),
     )
 
 
@@ -93,6 +96,33 @@ def test_training_learns_what_can_be_learned(tmp_path: Path) -> None:
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert (probabilities.argmax(axis=1) == task.labels[task.rows["test"]]).mean() >= 0.75
     assert trained.history[-1]["train_loss"] < trained.history[0]["train_loss"]
+
+
+def test_the_training_accuracy_is_the_share_told_right_while_learning(tmp_path: Path) -> None:
+    task = make_task()
+    settings = make_settings(policy="frozen", learning_rate=1e-12, head_learning_rate=1e-12, batch_size=5)
+    settings = settings.model_copy(update={"head": settings.head.model_copy(update={"dropout": 0.0})})
+    trained = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
+    _, record = create_backbone(TINY_BACKBONE, "none")
+    model = NetworkModel(trained.network, record, settings.head, task.preprocess, flips=False)
+    rows = task.rows["train"]
+    told = model.prepared_probabilities(task.images[rows]).argmax(axis=1)
+    # Nothing moves, so every epoch tells what the network says in the end, batches of 5 and the last of 2 together.
+    expected = (told == task.labels[rows]).mean()
+    assert 0 < expected < 1
+    assert [row["train_accuracy"] for row in trained.history] == pytest.approx([expected] * 3)
+
+
+@pytest.mark.parametrize("change", [{"flip": False, "mixup": 0.4}, {}])
+def test_the_training_accuracy_of_augmented_batches_is_a_share_of_them(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    task, settings = make_task(), make_settings(epochs=8)
+    settings = settings.model_copy(update={"augment": AugmentSettings.model_validate(change)})
+    trained = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
+    shares = np.array([row["train_accuracy"] for row in trained.history])
+    np.testing.assert_allclose(shares * 32, (shares * 32).round(), atol=1e-4)
+    assert shares[-1] > shares[0] or shares[-1] > 0.9
 
 
 def test_frozen_backbone_does_not_move_at_all(tmp_path: Path) -> None:
@@ -152,13 +182,18 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"balance": "weights"}, {"balance": "oversample"}, {"label_smoothing": 0.1}]
+    "change",
+    [
+        {"balance": "weights"},
+        {"balance": "oversample", "oversample_to": 20},
+        {"label_smoothing": 0.1, "loss": "focal"},
+    ],
 )
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "adamax", "sgd"])
 def test_every_option_trains(tmp_path: Path, change: dict[str, object], optimizer: str) -> None:
     task = make_task()
     settings = make_settings(epochs=2, optimizer=optimizer, schedule="exponential", **change)
-    settings = settings.model_copy(update={"augment": AugmentSettings(mixup=0.2)})
+    settings = settings.model_copy(update={"augment": AugmentSettings(mixup=0.2, cutmix=1.0, copies=2)})
     trained = train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
     assert all(np.isfinite(row["train_loss"]) for row in trained.history)
 
@@ -177,3 +212,36 @@ def test_an_epoch_of_the_head_alone_is_not_kept_where_layers_shall_learn() -> No
     assert best_epoch(rows, "validation_loss", first=1) == 2
     assert best_epoch(rows[:1], "validation_loss", first=1) == 0
     assert best_epoch(rows[:2], "validation_loss", first=2) == 1
+
+
+def test_an_epoch_of_copies_has_as_many_steps(tmp_path: Path) -> None:
+    task, settings = make_task(), make_settings(epochs=1, head_epochs=0)
+    seen: list[int] = []
+    for copies in (1, 5):
+        changed = settings.model_copy(update={"augment": AugmentSettings(copies=copies)})
+        folder = tmp_path / str(copies)
+        folder.mkdir()
+        train_stage(
+            make_network(changed, task),
+            task,
+            changed,
+            folder,
+            0,
+            progress=lambda _, total, __: seen.append(total),
+        )
+        assert seen[-1] == copies * 4
+
+
+def test_regularisers_pull_weights_to_zero_and_leave_the_told_loss_alone(tmp_path: Path) -> None:
+    task = make_task()
+    norms = []
+    for number, head in enumerate([{}, {"kernel_l2": 1.0, "activity_l1": 0.1}]):
+        settings = make_settings(epochs=4, head_epochs=0, weight_decay=0)
+        built = HeadSettings.model_validate({"activation": "sigmoid", "hidden": [8], **head})
+        settings = settings.model_copy(update={"head": built})
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        trained = train_stage(make_network(settings, task), task, settings, folder, seed=0)
+        assert trained.history[0]["train_loss"] < 1
+        norms.append(float(trained.network.head[1].weight.detach().square().sum()))
+    assert norms[1] < 0.5 * norms[0]

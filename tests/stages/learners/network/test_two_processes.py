@@ -30,8 +30,11 @@ def odd_task(folder: Path) -> Task:
 
 def settings_of(**train: object) -> StageSettings:
     """Return settings without dropout, which every process draws for itself."""
-    settings = make_settings(epochs=2, keep="best", balance="weights", label_smoothing=0.1, **train)
-    return settings.model_copy(update={"head": settings.head.model_copy(update={"dropout": 0.0})})
+    settings = make_settings(
+        epochs=2, keep="best", balance="weights", label_smoothing=0.1, loss="focal", **train
+    )
+    head = {"dropout": 0.0, "kernel_l2": 0.05, "activity_l1": 0.05}
+    return settings.model_copy(update={"head": settings.head.model_copy(update=head)})
 
 
 @pytest.mark.timeout(240)
