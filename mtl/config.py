@@ -193,7 +193,7 @@ def check_order(chain: tuple[int, ...], flag: str = "--stages") -> None:
 def config_to_continue(start: Path) -> dict[str, Any]:
     """Return the configuration of the run that `--from` names, for a run that goes on from it: the same data, sizes and backbone.
 
-    Its name and the chains that it was compared with are its own and are left out.
+    Its name, the chains that it was compared with and its tests elsewhere are its own and are left out.
 
     Args:
         start: Run folder, or the folder of one of its stages.
@@ -208,7 +208,7 @@ def config_to_continue(start: Path) -> dict[str, Any]:
             return {
                 key: tree[key]
                 for key in Experiment.model_fields
-                if key in tree and key not in ("name", "against")
+                if key in tree and key not in ("name", "against", "tests")
             }
     raise ConfigError(
         f"Expected `--from` to be a run folder or the folder of one of its stages, but {start} has no config.yaml; do give what `mtl run` printed"
