@@ -113,7 +113,7 @@ class Reporter:
         now = time.monotonic()
         if done >= total and self._said.get(name) != float("inf"):
             self._said[name] = float("inf")
-            self.say(f"{name}: {int(done)}/{total}  {text}")
+            self.say(f"{name}: {done}/{total}  {text}")
         elif now - self._said.setdefault(name, now) >= 10:
             self._said[name] = now
-            self.say(f"{name}: {int(done)}/{total}  {text}")
+            self.say(f"{name}: {done}/{total}  {text}")

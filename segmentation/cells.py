@@ -14,9 +14,8 @@ from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.segmentation import watershed
 
-from segmentation.bands import count_values, look_up
 from segmentation.errors import ParameterError
-from segmentation.masks import NUCLEUS, Labels
+from segmentation.masks import NUCLEUS, Labels, count_values, look_up
 
 __all__ = [
     "Cell",
@@ -31,6 +30,8 @@ __all__ = [
 ]
 
 Instances = npt.NDArray[np.int32]
+
+_BOXES = 4  # times the image: what the boxes of all parts may cover together
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,11 @@ def _filled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _split(mask: npt.NDArray[np.bool_], settings: CellSettings) -> Instances:
-    parts, count = ndimage.label(mask)
+    numbered, count = ndimage.label(mask)
+    parts = np.asarray(numbered, np.int32)
     # Specks are too small however they are split; without them peaks are found several times as fast.
     parts[look_up(count_values(parts) < settings.min_area, parts)] = 0
+    _drop_threads(parts)
     mask = parts > 0
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
@@ -162,7 +165,6 @@ def _split(mask: npt.NDArray[np.bool_], settings: CellSettings) -> Instances:
     del mask, padded
     distance = cv2.GaussianBlur(distance, (0, 0), max(0.04 * float(distance.max()), 0.5), dst=distance)
     least = float(distance.min())
-    instances = np.asarray(parts, np.int32)
     # Each part in its own box, so that no copy of a large image is made. Most cells have one peak: no watershed for them.
     boxes: list[tuple[slice, ...] | None] = [*ndimage.find_objects(parts)]
     for part, box in enumerate(boxes, 1):
@@ -181,8 +183,22 @@ def _split(mask: npt.NDArray[np.bool_], settings: CellSettings) -> Instances:
         for number, cell in enumerate(np.unique(cells[inside]).tolist()):
             if number:
                 count += 1
-                instances[box][cells == cell] = count
-    return instances
+                parts[box][cells == cell] = count
+    return parts
+
+
+def _drop_threads(parts: Instances) -> None:
+    # Each part costs its box. Boxes of cells and of crowds hardly overlap; long slanting lines, of which no smear is made,
+    # have each nearly the whole image as their box.
+    boxes: list[tuple[slice, ...] | None] = [*ndimage.find_objects(parts)]
+    sizes = np.array(
+        [math.prod(edge.stop - edge.start for edge in box) if box else 0 for box in boxes], np.int64
+    )
+    order = np.argsort(sizes, kind="stable")
+    over = np.zeros(len(sizes) + 1, bool)
+    over[1 + order] = np.cumsum(sizes[order]) > _BOXES * parts.size
+    if over.any():
+        parts[look_up(over, parts)] = 0
 
 
 def _merged(basins: Instances, distance: npt.NDArray[Any], neck: float) -> Instances:

@@ -8,18 +8,20 @@ histogram (`grey_levels`), because it drifts: BCCD draws it at 155 in some masks
 
 from __future__ import annotations
 
+import ctypes
+import functools
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segmentation.bands import look_up
 from segmentation.errors import MaskError
-from segmentation.quiet import hush_libtiff
 
 __all__ = [
     "BACKGROUND",
@@ -31,9 +33,12 @@ __all__ = [
     "Mask",
     "cell_of",
     "commonest",
+    "count_values",
     "decode_mask",
     "encode_mask",
     "grey_levels",
+    "hush_libtiff",
+    "look_up",
     "nucleus_of",
     "read_mask",
 ]
@@ -59,6 +64,10 @@ ENCODINGS: Mapping[str, Mapping[int, int]] = MappingProxyType(
 _SLACK = 12  # grey levels around a level that rounding and compression account for
 _CYTOPLASM_LEVELS = range(112, 172)
 _STRAYS = 0.1
+_ROWS = (
+    512  # of a band: numpy widens to 64 bits whatever is an index, so a large image is not looked up at once
+)
+T = TypeVar("T", bound=np.generic)
 
 
 def read_mask(
@@ -291,3 +300,49 @@ def cell_of(labels: Labels) -> Mask:
     """
     mask: Mask = labels != BACKGROUND
     return mask
+
+
+def count_values(
+    numbers: npt.NDArray[np.integer[Any]], where: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.int64]:
+    """Return how many pixels have each value, (largest value + 1,), as `np.bincount` does.
+
+    Args:
+        numbers: (H, W), 0 or more.
+        where: (H, W), which pixels count; None takes all.
+    """
+    counts = np.zeros(int(numbers.max(initial=0)) + 1, np.int64)
+    for top in range(0, len(numbers), _ROWS):
+        band = numbers[top : top + _ROWS]
+        band = band.ravel() if where is None else band[where[top : top + _ROWS]]
+        counts += np.bincount(band, minlength=len(counts))
+    return counts
+
+
+def look_up(table: npt.NDArray[T], numbers: npt.NDArray[np.integer[Any]]) -> npt.NDArray[T]:
+    """Return `table[numbers]`, (H, W).
+
+    Args:
+        table: (N,) values.
+        numbers: (H, W), 0 to N - 1.
+    """
+    result = np.empty(numbers.shape, table.dtype)
+    for top in range(0, len(numbers), _ROWS):
+        result[top : top + _ROWS] = table[numbers[top : top + _ROWS]]
+    return result
+
+
+@functools.cache
+def hush_libtiff() -> None:
+    """Let libtiff print nothing to the terminal, where Pillow brings its own (wheels for Linux and macOS)."""
+    found = find_spec("PIL")
+    if found is None or found.origin is None:
+        return
+    package = Path(found.origin).parent
+    for path in (*package.parent.glob("pillow.libs/libtiff*"), *package.glob(".dylibs/libtiff*")):
+        with suppress(OSError, AttributeError):
+            library = ctypes.CDLL(str(path))
+            for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+                setter = getattr(library, name)
+                setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
+                setter(None)

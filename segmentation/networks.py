@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import socket
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Final, cast
+from urllib.parse import urlparse
 
 import torch
 from safetensors import SafetensorError
@@ -14,7 +19,6 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segmentation.errors import ModelError
-from segmentation.hub import at_hand_alone
 from segmentation.residual_unet import ResidualBlock, ResidualUNet
 
 __all__ = [
@@ -25,6 +29,7 @@ __all__ = [
     "architectures",
     "create_network",
     "fused",
+    "reachable",
 ]
 
 RESIDUAL_UNET: Final = "residual-unet"
@@ -173,7 +178,7 @@ def create_network(recipe: NetworkRecipe, encoder_weights: str | None = None) ->
 def _trained_elsewhere(recipe: NetworkRecipe, weights: str) -> nn.Module:
     from huggingface_hub import constants
 
-    with at_hand_alone() as reached:
+    with _at_hand_alone() as reached:
         try:
             return _smp_model(recipe, weights)
         except ModelError:
@@ -216,3 +221,38 @@ def _unknown_encoder(recipe: NetworkRecipe, reason: str) -> ModelError:
         f"Expected `encoder` to be one that {recipe.architecture} takes, but got {recipe.encoder!r} ({reason[:60]}); "
         f"do choose one, such as {', '.join(near or ['resnet18', 'efficientnet-b0'])}"
     )
+
+
+def reachable(endpoint: str, timeout: float = 5.0) -> bool:
+    """Say whether a server answers, or may answer by a proxy.
+
+    Args:
+        endpoint: Its address.
+        timeout: Seconds to wait.
+    """
+    if urllib.request.getproxies():
+        return True
+    address = urlparse(endpoint)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        with socket.create_connection((address.hostname or "", port), timeout=timeout):
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def _at_hand_alone() -> Iterator[bool]:
+    """Let the client of the Hugging Face hub take what is on this machine where the hub cannot be reached, and ask for nothing.
+
+    Yields:
+        Whether the hub can be reached.
+    """
+    from huggingface_hub import constants
+
+    found, before = reachable(constants.ENDPOINT), constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not found
+    try:
+        yield found and not before
+    finally:
+        constants.HF_HUB_OFFLINE = before

@@ -17,11 +17,10 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
-from segmentation.bands import look_up
 from segmentation.cells import Cells, CellSettings, find_cells, find_instances, typical_area
 from segmentation.errors import ParameterError
 from segmentation.light import background_gains, check_image
-from segmentation.masks import NUCLEUS, Labels
+from segmentation.masks import NUCLEUS, Labels, look_up
 from segmentation.networks import SegmentationNetwork, fused
 from segmentation.probe import Probe, probe_bf16, probe_images
 from segmentation.settings import PIXELS

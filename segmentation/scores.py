@@ -21,9 +21,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
 
+from segmentation.cells import Cells
 from segmentation.errors import MaskError, ParameterError
 from segmentation.masks import Labels, Mask, cell_of, nucleus_of
+from segmentation.settings import DISTANCE
 
 __all__ = [
     "InstanceScores",
@@ -33,6 +36,8 @@ __all__ = [
     "dice",
     "hd95",
     "iou",
+    "match_centroids",
+    "outside",
     "score_instances",
     "score_labels",
     "score_mask",
@@ -40,6 +45,7 @@ __all__ = [
 ]
 
 Instances = npt.NDArray[np.integer[Any]]
+Points = npt.NDArray[np.integer[Any] | np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -277,3 +283,41 @@ def _same_shape(predicted: npt.NDArray[Any], true: npt.NDArray[Any]) -> None:
             f"Expected `predicted` and `true` to be (H, W) of one size, but got {predicted.shape} and {true.shape}; "
             "score a mask at the size of its truth."
         )
+
+
+def match_centroids(points: Points, cells: Cells, distance: float = DISTANCE) -> npt.NDArray[np.int64]:
+    """Return which cell each centroid is of: of all one-to-one assignments one with most pairs, and of these the nearest.
+
+    A centroid and a cell may be a pair where the centroid lies in the cell's mask, or within `distance` of the cell's own.
+    Source: Kuhn (1955), The Hungarian method for the assignment problem; scipy.
+
+    Args:
+        points: (N, 2), columns x and y in px, inside the image.
+        cells: The cells found.
+        distance: In px.
+
+    Returns:
+        (N,) `Cell.instance`, 0 where a centroid has none.
+    """
+    matched = np.zeros(len(points), np.int64)
+    if not len(points) or not cells.cells:
+        return matched
+    instances = np.array([cell.instance for cell in cells.cells])
+    centres = np.array([cell.centroid for cell in cells.cells])
+    far = np.linalg.norm(np.asarray(points, np.float64)[:, None] - centres[None], axis=-1)
+    x, y = np.round(points).astype(np.int64).T
+    height, width = cells.instances.shape
+    under = cells.instances[y.clip(0, height - 1), x.clip(0, width - 1)]
+    pairs = (under[:, None] == instances[None]) | (far <= distance)
+    # No pair at all costs more than all pairs together, so that their number comes first.
+    cost = np.where(pairs, far, far.max() * min(far.shape) + 1)
+    rows, columns = linear_sum_assignment(cost)
+    kept = pairs[rows, columns]
+    matched[rows[kept]] = instances[columns[kept]]
+    return matched
+
+
+def outside(points: Points, height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Return which centroids (N, 2) lie outside an image, (N,)."""
+    x, y = points[:, 0], points[:, 1]
+    return np.asarray((x < 0) | (y < 0) | (x >= width) | (y >= height))

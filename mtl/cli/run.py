@@ -102,14 +102,14 @@ def run(
         batch_size=batch_size, learning_rate=learning_rate, image_size=image_size, segment=segment,
         single_cell=single_cell, multi_cell=multi_cell, tests=test,
     )  # fmt: skip
+    beside = {"--from": start, "--against": (against or "none") != "none", "--test": test}
+    for flag in (flag for flag, also in beside.items() if also and folds is not None):
+        raise ConfigError(
+            f"Expected `--folds` without {flag}, but got both; do leave it out, or compare chains with `mtl benchmark --folds`"
+        )
     base = config or (config_to_continue(start) if start else "default")
     experiment = load_config(base, given, sets or ())
     if folds is not None:
-        if start is not None or (against or "none") != "none":
-            raise ConfigError(
-                f"Expected `--folds` without {'--from' if start is not None else '--against'}, but got both; "
-                "do leave it out, or compare chains with `mtl benchmark --folds`"
-            )
         cross_validate(BenchmarkSettings.of_folds(experiment, folds), runs, workers, as_json)
         return
     if workers is not None:

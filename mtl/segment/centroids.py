@@ -15,9 +15,9 @@ from mtl.progress import Reporter
 from mtl.segment.score import AS_DRAWN, masks_below, read_labels
 from mtl.segment.settings import ScoreMasks
 from segmentation.cells import find_cells
-from segmentation.detection import match_centroids, outside
 from segmentation.files import finite
 from segmentation.masks import CYTOPLASM, NUCLEUS
+from segmentation.scores import match_centroids, outside
 from stages.bootstrap import Interval, bootstrap
 from stages.data.problems import BadFileError, Problem, show
 from stages.data.sets.all_idb1 import read_centroids
@@ -61,7 +61,7 @@ class Detected:
         recall: Blasts found, of all; interval over fields.
         precision: Cells found that are blasts, of all found.
         f1: Harmonic mean of both.
-        distance: In px, see `segmentation.detection.match_centroids`.
+        distance: In px, see `segmentation.scores.match_centroids`.
         only_centroids: Names without a mask.
         rendered: Whether the fields are rendered smears.
     """

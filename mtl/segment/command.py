@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -18,7 +18,7 @@ from mtl.progress import Reporter, Steps
 from mtl.runs import hold, stage_key
 from mtl.segment.drawing import outlined
 from mtl.segment.inputs import Found, Job, content_of, find_images, pixels_of
-from mtl.segment.methods import Seen, Seer
+from mtl.segment.methods import Seen, Seer, Tell
 from mtl.segment.places import advised
 from mtl.segment.settings import SegmentImages
 from mtl.segment.threads import at_once, single_threaded
@@ -33,9 +33,7 @@ __all__ = ["COLUMNS", "Segmented", "segment_images"]
 
 _VERSION = 4  # raise it when outputs change, so that none is kept from before
 
-_ALONE = (
-    8_000_000  # pixels above which one image at a time is worked on, lest several together run out of memory
-)
+_LARGE = 8_000_000  # pixels
 
 COLUMNS = (
     "image", "output", "cell", "x", "y", "x0", "y0", "x1", "y1", "area_px", "nucleus_area_px", "nucleus_to_cytoplasm",
@@ -125,11 +123,11 @@ def _segment_all(found: Found, folder: Path, seer: Seer, *, alone: bool) -> Segm
     skipped = 0
     workers = min(len(found.jobs), at_once())
     with Reporter() as reporter, single_threaded(workers > 1) as begin:
-        bar = _Bar(reporter, len(found.jobs))
+        large = _Large(reporter)
         pool = ThreadPoolExecutor(workers, initializer=begin)
-        running = [pool.submit(_segment, job, folder, settings, seer, bar) for job in found.jobs]
+        running = [pool.submit(_segment, job, folder, settings, seer, large) for job in found.jobs]
         try:
-            for job, future in zip(found.jobs, running, strict=True):
+            for number, (job, future) in enumerate(zip(found.jobs, running, strict=True), 1):
                 try:
                     record, old = future.result()
                 except (StagesError, SegmentationError, OSError) as error:
@@ -140,42 +138,11 @@ def _segment_all(found: Found, folder: Path, seer: Seer, *, alone: bool) -> Segm
                 else:
                     done.append(record)
                     skipped += old
-                bar.end(job.name)
+                reporter.step("segment", number, len(found.jobs), job.name)
         finally:  # what is done stands in the table, even where the rest was interrupted
             pool.shutdown(cancel_futures=True)
             write_table(folder / "cells.csv", COLUMNS, (row for record in done for row in record["rows"]))
     return _summary(folder, done, skipped, failed, found)
-
-
-class _Bar:
-    """One bar for images of which several are worked on at once; it moves inside each, too.
-
-    Attributes:
-        large: Held by whoever works on a large image.
-    """
-
-    def __init__(self, reporter: Steps, images: int) -> None:
-        self._reporter, self._images, self._done = reporter, images, 0
-        self._parts: dict[str, float] = {}
-        self.large = Lock()
-
-    def tell(self, name: str, tiles: int, total: int) -> None:
-        """Tell how far an image is: so many of its tiles; 0 of 0 while its cells are looked for."""
-        self._parts[name] = tiles / total if total else 0.0
-        self._show(f"{name}, tile {tiles} of {total}" if total else f"{name}, looking for cells")
-
-    def end(self, name: str) -> None:
-        """Tell that an image is done."""
-        self._parts.pop(name, None)
-        self._done += 1
-        self._show(name)
-
-    def _show(self, text: str) -> None:
-        # Never the end before the last image is written.
-        far = min(self._done + sum([*self._parts.values()]), self._images - 0.01)
-        self._reporter.step(
-            "segment", self._images if self._done == self._images else far, self._images, text
-        )
 
 
 def _summary(
@@ -190,38 +157,59 @@ def _summary(
     return result
 
 
-def _segment(job: Job, folder: Path, settings: str, seer: Seer, bar: _Bar) -> tuple[dict[str, Any], bool]:
+class _Large:
+    """One large image at a time, lest several together run out of memory, with a bar of its tiles.
+
+    Args:
+        reporter: Shows the bar.
+    """
+
+    def __init__(self, reporter: Steps) -> None:
+        self._reporter, self._lock = reporter, Lock()
+
+    @contextmanager
+    def hold(self, name: str, pixels: int) -> Iterator[Tell | None]:
+        """Wait until it is this image's turn, and give who is to be told of its tiles; small ones wait for nobody."""
+        if pixels <= _LARGE:
+            yield None
+            return
+        with self._lock:
+            yield lambda tiles, total: self._reporter.step(
+                "tiles", tiles, max(total, 1), name if total else f"{name}: looking for cells"
+            )
+
+
+def _segment(job: Job, folder: Path, settings: str, seer: Seer, large: _Large) -> tuple[dict[str, Any], bool]:
     # The record is written last: an image whose record fits is done.
     place = folder / "records" / f"{job.stem}.json"
-    labels, overlay = (folder / kind / f"{job.stem}.png" for kind in ("labels", "overlays"))
+    labels = folder / "labels" / f"{job.stem}.png"
     key = stage_key(settings, job.name, content_of(job.path))
     record = _read(place)
     if record.get("key") == key and labels.is_file():
         return record, True
-    with bar.large if pixels_of(job.path, seer.settings.max_pixels) > _ALONE else nullcontext():
-        rows, method = _done_anew(job, folder, seer, bar, (labels, overlay, place))
-    record = {"key": key, "method": method, "rows": rows}
+    with large.hold(job.name, pixels_of(job.path, seer.settings.max_pixels)) as tell:
+        image = decode_rgb(job.path)
+        seen = seer.see(image, tell)
+        _write(job, folder, image, seen, seer.settings)
+    rows = [_row(job, cell, seen.method) for cell in seen.cells.cells]
+    record = {"key": key, "method": seen.method, "rows": rows}
+    make_folder(place.parent)
     write_json(place, record)
     return record, False
 
 
-def _done_anew(
-    job: Job, folder: Path, seer: Seer, bar: _Bar, paths: tuple[Path, Path, Path]
-) -> tuple[list[list[Any]], str]:
-    labels, overlay, _ = paths
-    image = decode_rgb(job.path)
-    seen = seer.see(image, lambda tiles, total: bar.tell(job.name, tiles, total))
-    for path in paths:
+def _write(job: Job, folder: Path, image: npt.NDArray[np.uint8], seen: Seen, settings: SegmentImages) -> None:
+    labels, overlay = (folder / kind / f"{job.stem}.png" for kind in ("labels", "overlays"))
+    for path in (labels, overlay):
         make_folder(path.parent)
     write_image(labels, encode_mask(seen.labels))
     write_image(overlay, outlined(image, seen.labels, seen.cells.cells))
-    _write_crops(job, folder, image, seen, seer.settings.crops)
-    if seer.settings.xyc:
+    _write_crops(job, folder, image, seen, settings.crops)
+    if settings.xyc:
         lines = [f"{round(cell.centroid[0])} {round(cell.centroid[1])}\n" for cell in seen.cells.cells]
         centroids = folder / "xyc" / f"{job.stem}.xyc"
         make_folder(centroids.parent)
         write_text(centroids, "".join(lines))
-    return [_row(job, cell, seen.method) for cell in seen.cells.cells], seen.method
 
 
 def _read(place: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from segmentation.cells import Cells, CellSettings, find_cells, keep_cells, main
 from segmentation.masks import Labels
 from segmentation.threshold import DEFAULT, METHODS, threshold
 
-__all__ = ["Seen", "Seer", "pick_device"]
+__all__ = ["Seen", "Seer", "Tell", "pick_device"]
 
 SMALL_SIDE = 400  # longest short side in px of an image that may be of one cell
 ONE_CELL = 0.7  # least part of all cell pixels that belongs to the main cell of such an image

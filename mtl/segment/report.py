@@ -65,12 +65,22 @@ def write_segment_report(
         titles={part: "Held out" if part == "held out" else f"Data set {part}" for part in parts},
         methods=METHODS,
         scores=_SCORES,
+        best={part: _best(found["methods"]) for part, found in parts.items()},
         curves=Markup(_curves(history)),  # noqa: S704 - our own SVG
         galleries={part: _gallery(folder, masked, rows, part) for part in parts},
         environment=environment,
     )
     write_text(folder / "report.html", page)
     return folder / "report.html"
+
+
+def _best(methods: Mapping[str, Any]) -> dict[str, str]:
+    """Return the best mean of every score, as it is printed: equals are equally bold."""
+    best = {}
+    for key, _, digits in _SCORES:
+        pick = min if key == "cell_hd95" else max
+        best[key] = f"{pick(told['mean'][key] for told in methods.values()):.{digits}f}"
+    return best
 
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmentation.cells import find_cells
-from segmentation.detection import match_centroids, outside
+from segmentation.scores import match_centroids, outside
 from segmentation.settings import DISTANCE
 from segmentation.threshold import threshold
 from stages.data.problems import BadFileError, Problem, show

@@ -13,8 +13,7 @@ import numpy.typing as npt
 from segmentation.cache import cache_folder
 from segmentation.errors import MaskError
 from segmentation.files import sha256_of
-from segmentation.masks import Labels, commonest, decode_mask
-from segmentation.quiet import hush_libtiff
+from segmentation.masks import Labels, commonest, decode_mask, hush_libtiff
 from stages.data.npz import read_frame
 from stages.data.problems import BadFileError, Problem, show
 from stages.data.sample import Sample

@@ -251,7 +251,7 @@ def _unpack(packed: Image) -> Mask:
 
 def _read_masks(path: Path, count: int) -> list[Image]:
     """Return a PNG (bytes as uint8) of each of `count` masks."""
-    with np.load(path) as known:
+    with path.open("rb") as stream, np.load(stream) as known:
         masks = np.split(known["bytes"], known["ends"][:-1])
     if len(masks) != count:
         raise DataError(f"Expected {path} to hold {count} masks, but got {len(masks)}; do delete it")

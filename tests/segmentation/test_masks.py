@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segmentation import masks
 from segmentation.errors import MaskError
 from segmentation.masks import ENCODINGS, cell_of, decode_mask, encode_mask, nucleus_of, read_mask
 
@@ -135,3 +136,22 @@ def test_real_masks(realdata: Path) -> None:
         ]
         assert masks
         assert all(set(np.unique(mask)) == {0, 1, 2} for mask in masks)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 512])
+def test_bands_of_rows_give_what_numpy_gives(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(masks, "_ROWS", rows)
+    rng = np.random.default_rng(rows)
+    numbers = rng.integers(0, 9, (10, 7)).astype(np.int32)
+    where = rng.random(numbers.shape) < 0.5
+    table = rng.integers(0, 99, 9).astype(np.int32)
+    np.testing.assert_array_equal(masks.count_values(numbers), np.bincount(numbers.ravel()))
+    np.testing.assert_array_equal(
+        masks.count_values(numbers, where), np.bincount(numbers[where], minlength=numbers.max() + 1)
+    )
+    np.testing.assert_array_equal(masks.look_up(table, numbers), table[numbers])
+    assert masks.look_up(table > 50, numbers).dtype == bool
+
+
+def test_nothing_is_counted_in_nothing() -> None:
+    assert masks.count_values(np.zeros((0, 5), np.int32)).tolist() == [0]

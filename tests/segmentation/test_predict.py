@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from segmentation import predict
 from segmentation.errors import ImageError, ParameterError
 from segmentation.light import BACKGROUND_LEVEL, background_gains
 from segmentation.networks import NetworkRecipe, SegmentationNetwork
@@ -104,3 +105,60 @@ def test_gains_whiten_the_background() -> None:
     image = _image(30)
     gains = background_gains(image)
     np.testing.assert_allclose(np.asarray(gains) * image[0, 0] / 255, BACKGROUND_LEVEL, rtol=0.01)
+
+
+def _seen(segmenter: Segmenter) -> list[int]:
+    seen: list[int] = []
+    segmenter.network.register_forward_pre_hook(lambda _, given: seen.append(given[0][0, 0].numel()))
+    return seen
+
+
+def test_where_nothing_is_found_an_image_is_not_enlarged_beyond_the_budget() -> None:
+    image = np.full((900, 1200, 3), (250, 240, 170), np.uint8)
+    cv2.circle(image, (600, 450), 60, (230, 200, 150), -1)  # a pale red cell
+    segmenter = _segmenter(pixels=400_000)
+    seen = _seen(segmenter)
+    assert not segmenter.labels(image).any()
+    # At most half of the budget at once; the looks before it are a quarter of the next one each.
+    assert max(seen) <= 200_000
+    assert sum(seen) < 2.5 * 200_000
+    found = _segmenter(pixels=400_000, scale=3.0)
+    seen = _seen(found)
+    found.labels(image)
+    assert sum(seen) < 1.5 * image.shape[0] * image.shape[1]  # as it is, since that is more than the budget
+
+
+def test_cells_of_a_field_above_the_budget_are_found_all_the_same() -> None:
+    image = np.full((900, 1200, 3), (250, 240, 170), np.uint8)
+    for x in (200, 700, 1000):
+        cv2.circle(image, (x, 450), 30, (200, 150, 160), -1)
+        cv2.circle(image, (x, 450), 20, (90, 40, 120), -1)
+    assert len(_segmenter(pixels=100_000).cells(image).cells) == 3
+
+
+def test_blocks_give_what_the_whole_image_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.full((700, 900, 3), (250, 240, 170), np.uint8)
+    rng = np.random.default_rng(0)
+    for x, y in rng.integers(30, 670, (40, 2)).tolist():
+        cv2.circle(image, (x, y), 30, (200, 150, 160), -1)
+        cv2.circle(image, (x, y), 20, (90, 40, 120), -1)
+    told: list[tuple[int, int]] = []
+    whole = _segmenter().labels(image)
+    monkeypatch.setattr(predict, "_BLOCK", 256)
+    blocks = _segmenter().labels(image, lambda done, total: told.append((done, total)))
+    assert (whole != blocks).mean() < 0.005  # where edges were resized from another corner
+    assert told[0] == (0, 0)
+    assert [done for done, _ in told[1:]] == [*range(1, len(told))]
+    assert told[-1] == (len(told) - 1, len(told) - 1)
+    assert len(told) > 12
+
+
+@pytest.mark.parametrize("side", [1, 255, 256, 257, 700, 1001])
+def test_blocks_cover_every_pixel_once(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    monkeypatch.setattr(predict, "_BLOCK", 256)
+    covered = np.zeros((side, 400), int)
+    numbers = np.arange(covered.size).reshape(covered.shape)
+    for block in predict._blocks(side, 400, 0.5, 64):
+        covered[block.kept] += 1
+        np.testing.assert_array_equal(numbers[block.seen][block.inner], numbers[block.kept])
+    assert (covered == 1).all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -22,6 +21,10 @@ __all__ = [
     "native_size",
     "torchvision_weights",
 ]
+
+
+_REFUSALS = (TypeError, AssertionError, AttributeError, ValueError, NotImplementedError)
+"""How timm's networks refuse an argument."""
 
 
 class Fit(NamedTuple):
@@ -185,16 +188,20 @@ def _construct(architecture: Architecture, pool: str, built_for: int | None) -> 
 def _timm_model(architecture: Architecture, pool: str, built_for: int | None) -> nn.Module:
     import timm
 
-    arguments: Mapping[str, Any] = json.loads(architecture.arguments)
-    more = {"img_size": built_for} if built_for else {}
-    model: nn.Module = timm.create_model(
-        architecture.name, pretrained=False, **{**arguments, **more, "num_classes": 0}
-    )
-    if _pooling(model) != pool:
-        # Not at creation: a transformer built to average has its norm elsewhere, and no longer fits its own weights.
-        try:
-            model.reset_classifier(0, pool)  # type: ignore[operator]
-        except (TypeError, AssertionError, AttributeError, ValueError, NotImplementedError) as error:
+    arguments: dict[str, Any] = {**json.loads(architecture.arguments), "num_classes": 0}
+    if built_for:
+        arguments["img_size"] = built_for
+    model: nn.Module = timm.create_model(architecture.name, pretrained=False, **arguments)
+    if _pooling(model) == pool:
+        return model
+    # Not at creation: a transformer built to average has its norm elsewhere, and no longer fits its own weights.
+    try:
+        model.reset_classifier(0, pool)  # type: ignore[operator]
+        return model
+    except _REFUSALS:
+        try:  # encoders that have no classifier to set
+            return timm.create_model(architecture.name, pretrained=False, **arguments, global_pool=pool)
+        except _REFUSALS as error:
             if pool != "avg":
                 raise _no_pool(architecture, pool) from error
     return model

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,8 +160,10 @@ def _from_hub_cache(repository: str, file: str, revision: str) -> Path | None:
 def _from_hub(name: str, source: Source) -> Path:
     from huggingface_hub import constants, hf_hub_download
 
+    from segmentation.networks import reachable
+
     repository, _, revision = source.repository.partition("@")
-    if not _reachable(constants.ENDPOINT):
+    if not reachable(constants.ENDPOINT):
         if name.startswith(HUB):
             raise ModelError(
                 f"Expected {name} from the hub, but it cannot be reached; do download {_CONFIG} and {_WEIGHTS} of "
@@ -181,8 +182,10 @@ def _from_hub(name: str, source: Source) -> Path:
 def _from_url(name: str, source: Source) -> Path:
     import torch
 
+    from segmentation.networks import reachable
+
     address = urlparse(source.url)
-    if not _reachable(f"{address.scheme}://{address.netloc}"):
+    if not reachable(f"{address.scheme}://{address.netloc}"):
         raise ModelError(
             f"Expected the ImageNet weights of {name}, but {address.netloc} cannot be reached; do download {source.url} "
             "elsewhere and give --weights PATH, or start untrained with --weights none"
@@ -205,18 +208,3 @@ def _failed(name: str, where: str, error: Exception) -> ModelError:
         f"Expected the weights of {name} from {where}, but the download failed ({type(error).__name__}); "
         "do try again, or give --weights PATH or --weights none"
     )
-
-
-def _reachable(endpoint: str, timeout: float = 5.0) -> bool:
-    # The hub client retries for a minute where no network is; a person wants the sentence at once.
-    import urllib.request
-
-    if urllib.request.getproxies():
-        return True
-    address = urlparse(endpoint)
-    port = address.port or (443 if address.scheme == "https" else 80)
-    try:
-        with socket.create_connection((address.hostname or "", port), timeout=timeout):
-            return True
-    except OSError:
-        return False

@@ -112,6 +112,7 @@ def test_a_benchmark_of_one_chain_is_the_same_and_trains_nothing(
         (["--folds", "9"], "4 folds or fewer"),
         (["--folds", "3", "--against", "1,3"], "without --against"),
         (["--folds", "3", "--from", "runs/other"], "without --from"),
+        (["--folds", "3", "--test", "folder:x"], "without --test"),
         ([], "`--workers` beside `--folds`"),
     ],
 )

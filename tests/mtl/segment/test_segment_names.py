@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from filelock import FileLock
@@ -13,11 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mtl.errors import ConfigError, RunError
+from mtl.errors import ConfigError, RunError, WriteError
+from mtl.segment import command
 from mtl.segment.command import segment_images
 from mtl.segment.inputs import find_images, unique_stems
 from mtl.segment.settings import SegmentImages
 from mtl.segment.threads import at_once
+from stages.errors import DataError
 
 OTSU = SegmentImages(method="otsu-green")
 
@@ -98,6 +102,75 @@ def test_odd_names_do_not_end_a_batch(tmp_path: Path, capfd: pytest.CaptureFixtu
         assert row["output"].isprintable()
         assert (out / "labels" / f"{row['output']}.png").is_file()
     assert "x[/b].png: Expected" in capfd.readouterr().err
+
+
+def test_a_full_disk_names_the_flag_that_the_command_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "a.png")
+
+    def full(path: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(WriteError, match=r"disk is full.*--out") as raised:
+        segment_images(tmp_path / "a.png", tmp_path / "out", OTSU)
+    assert "--runs" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", ["lzw", "pages"])
+def test_damaged_tiffs_are_told_in_a_sentence_and_nothing_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], content: str
+) -> None:
+    images = tmp_path / "in"
+    images.mkdir()
+    save(images / "good.png")
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
+    picture.save(images / "bad.tif", compression="tiff_lzw")
+    raw = bytearray((images / "bad.tif").read_bytes())
+    start = int.from_bytes(raw[4:8], "little")
+    if content == "lzw":
+        raw[8 : start // 2] = b"\xff" * (start // 2 - 8)
+    else:  # another page follows, and is none
+        last = start + 2 + 12 * int.from_bytes(raw[start : start + 2], "little")
+        raw[last : last + 4] = len(raw).to_bytes(4, "little")
+        raw += b"\x01\x00" + b"\x00" * 20
+    (images / "bad.tif").write_bytes(raw)
+    assert list(segment_images(images, tmp_path / "out", OTSU).failed) == ["bad.tif"]
+    for line in capfd.readouterr().err.strip().splitlines():
+        assert line.startswith(("bad.tif: Expected", "segment: "))
+
+
+def test_an_image_above_the_maximum_is_left_out_and_the_others_are_done(tmp_path: Path) -> None:
+    images = tmp_path / "in"
+    images.mkdir()
+    save(images / "small.png")
+    Image.new("RGB", (4000, 3000)).save(images / "large.png")  # some kilobytes
+    bounded = OTSU.model_copy(update={"max_pixels": 1_000_000})
+    done = segment_images(images, tmp_path / "out", bounded)
+    assert done.images == 1
+    assert "1,000,000 pixels at most" in done.failed["large.png"]
+    assert "4000x3000" in done.failed["large.png"]
+    with pytest.raises(DataError, match="max_pixels"):
+        segment_images(images / "large.png", tmp_path / "one", bounded)
+
+
+def test_a_large_image_has_a_bar_of_its_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.full((500, 1200, 3), (240, 228, 232), np.uint8)
+    for x in (200, 600, 1000):
+        cv2.circle(pixels, (x, 250), 32, (200, 160, 205), -1)
+        cv2.circle(pixels, (x, 250), 22, (100, 40, 150), -1)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    told: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(command, "_LARGE", 1000)
+    monkeypatch.setattr(
+        command.Reporter, "step", lambda self, name, done, total, text="": told.append((name, done, total))
+    )
+    segment_images(tmp_path / "a.png", tmp_path / "out", SegmentImages())
+    tiles = [(done, total) for name, done, total in told if name == "tiles"]
+    assert tiles == [(0, 1), *((done, tiles[-1][1]) for done in range(1, tiles[-1][1] + 1))]
+    assert len(tiles) > 3
+    assert told[-1] == ("segment", 1, 1)
 
 
 def test_a_pipe_alone_is_refused(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +18,7 @@ from conftest import called, interruptible
 from PIL import Image
 from test_segment_images import MTL, Done, refused, refused_here
 
+from segmentation import networks
 from segmentation.weights import SHIPPED, load_network, read_card
 from stages.splits.split import load_split
 
@@ -127,6 +130,24 @@ def test_the_report_has_curves_table_verdict_and_overlays(trained: tuple[Path, l
     )
 
 
+def test_bold_is_the_best_of_each_column_alone(trained: tuple[Path, list[object], Done]) -> None:
+    run = trained[0] / "runs" / "r"
+    page = (run / "report.html").read_text()
+    parts = json.loads((run / "scores.json").read_text())["parts"]
+    tables = re.findall(r"<table>\n<tr><th>method.*?</table>", page, re.DOTALL)
+    assert len(tables) == len(parts) == 2
+    for table, part in zip(tables, parts.values(), strict=True):
+        rows = re.findall(r'<tr class="mean"><td class="method">([^<]+)</td><td>mean</td>(.*?)</tr>', table)
+        assert len(rows) == 3
+        columns = [re.findall(r"<td>(.*?)</td>", row) for _, row in rows]
+        for number, cells in enumerate(zip(*columns, strict=True)):
+            shown = [float(re.sub(r"<small>.*|</?b>", "", cell)) for cell in cells]
+            best = min(shown) if number == 6 else max(shown)  # HD95 alone is a distance
+            assert [cell.startswith("<b>") for cell in cells] == [value == best for value in shown]
+        assert rows[0][0] in part["methods"]
+    assert 'class="main"' not in page
+
+
 def test_the_same_command_reuses_and_a_lost_fold_is_made_again(
     trained: tuple[Path, list[object], Done],
 ) -> None:
@@ -211,6 +232,11 @@ def test_an_architecture_of_smp_in_epochs(wbc: Path, tmp_path: Path) -> None:
         (["--data", "wbc-1:a", "--crop-size", "100"], "multiple of 16"),
         (["--data", "wbc-1:a", "--folds", "0"], "`folds`"),
         (["--data", "wbc-1:a", "--lr", "-1"], "`learning_rate`"),
+        (["--data", "wbc-1:a", "--name", "../x"], "name of a folder"),
+        (["--data", "wbc-1:a", "--name", ".."], "name of a folder"),
+        (["--data", "wbc-1:a", "--seed", "-1"], "`seed`"),
+        (["--data", "wbc-1:a", "--seed", str(2**64)], "`seed`"),
+        (["--data", "wbc-1:a", "--arch", "unet", "--encoder", "resnet35"], "such as resnet"),
         (["--data", "wbc-1:a", "--rehearsal", "1"], "`rehearsal`"),
         (["--data", "wbc-1:a", "--border", "-1"], "`border`"),
         (["--data", "wbc-1:a", "--start", "gone.safetensors"], "gone.safetensors"),
@@ -224,5 +250,51 @@ def test_bad_input_is_one_line(
     arguments: list[str],
     said: str,
 ) -> None:
-    assert said in refused_here(monkeypatch, capsys, tmp_path, "segment", "train", *arguments)
+    line = refused_here(monkeypatch, capsys, tmp_path, "segment", "train", *arguments)
+    assert said in line
+    assert len(line) < 300
     assert not any(tmp_path.rglob("*.html"))
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    """Let the disk be full where a file of this ending is written."""
+    real = os.replace
+
+    def replace(source: os.PathLike[str], target: os.PathLike[str]) -> None:
+        if os.fspath(target).endswith(ending):
+            raise OSError(errno.ENOSPC, "No space left on device", os.fspath(target))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+
+
+@pytest.mark.parametrize("ending", ["last.ckpt", "00000.png"])
+def test_a_full_disk_names_the_flag_that_the_command_has(
+    wbc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    full_disk(monkeypatch, ending)
+    done = called("segment", "train", "--data", f"wbc-2:{wbc}", "--name", "r", *TINY, cwd=tmp_path)
+    assert done.returncode == 1
+    line = done.stderr.strip().splitlines()[-1]
+    assert ending in line
+    assert "the disk is full" in line
+    assert "--runs" in line
+    assert "--out" not in line
+    assert "Traceback" not in done.stderr
+
+
+def test_weights_of_an_encoder_without_network(
+    wbc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(networks, "reachable", lambda endpoint: False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    arguments = ("segment", "train", "--data", f"wbc-2:{wbc}", "--arch", "unet", "--encoder", "resnet18")
+    done = called(*arguments, "--encoder-weights", "imagenet", cwd=tmp_path)
+    line = refused(done)
+    assert "the hub cannot be reached" in line
+    assert "--encoder-weights" in line
+    assert "space and rights" not in line
+    assert len(done.stderr.strip().splitlines()) == 1  # and nothing of Lightning's or the hub's client
+    assert constants.HF_HUB_OFFLINE is False

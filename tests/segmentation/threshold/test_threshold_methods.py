@@ -17,10 +17,11 @@ from skimage.filters import threshold_multiotsu, threshold_otsu
 from skimage.measure import label as components
 from sklearn.cluster import KMeans
 
+from segmentation.errors import ParameterError
 from segmentation.threshold import method, threshold
 from segmentation.threshold.clusters import k_medoids_indices
 from segmentation.threshold.enhance import high_boost, laplacian_of_gaussian
-from segmentation.threshold.hsv import to_hsv
+from segmentation.threshold.hsv import HSVInterval, to_hsv
 from segmentation.threshold.image import (
     background_colour,
     blur,
@@ -344,3 +345,11 @@ def test_a_record_of_settings_is_what_its_table_says() -> None:
             if " to " in span:
                 low, high = (float(end) for end in span.split(" to "))
                 assert low <= getattr(record, field_name) <= high
+
+
+@pytest.mark.parametrize("channel", ["saturation", "value"])
+def test_hsv_bounds_upside_down_are_refused_and_hue_may_go_round(channel: str) -> None:
+    with pytest.raises(ParameterError, match=f"{channel}_low.*{channel}_high.*0.9 and 0.2"):
+        HSVInterval(**{f"{channel}_low": 0.9, f"{channel}_high": 0.2})
+    HSVInterval(**{f"{channel}_low": 0.4, f"{channel}_high": 0.4})
+    HSVInterval(hue_low=350.0, hue_high=20.0)

@@ -239,6 +239,10 @@ def test_pooling_that_it_does_not_offer_is_refused(name: str) -> None:
         fit_size(Architecture(name), "max", 224)
 
 
+def test_an_encoder_without_classifier_is_pooled() -> None:
+    assert fit_size(Architecture("qwen3_vit_88m_enc"), "avg", 64).width == 768
+
+
 def test_one_that_gives_no_vector_is_refused_in_a_sentence() -> None:
     with pytest.raises(
         ModelError, match=r"mobilenetv5_300m_enc does not .*one vector an image.*mtl backbones"

@@ -86,7 +86,7 @@ def test_a_damaged_weight_file_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_offline_hub_says_in_one_sentence_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "_reachable", lambda endpoint: False)
+    monkeypatch.setattr("segmentation.networks.reachable", lambda endpoint: False)
     with pytest.raises(ModelError, match=r"--weights PATH.*--weights none") as caught:
         create_backbone("inception_v3", "auto")
     assert "\n" not in str(caught.value)
@@ -99,8 +99,10 @@ def test_a_hub_that_can_be_reached_gives_its_weights(tmp_path: Path, monkeypatch
     torch.manual_seed(1)
     source = timm.create_model("inception_v3", pretrained=False)
     save_file(source.state_dict(), tmp_path / "model.safetensors")
-    monkeypatch.setattr(hub, "_reachable", lambda endpoint: True)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda repository, file: str(tmp_path / file))
+    monkeypatch.setattr("segmentation.networks.reachable", lambda endpoint: True)
+    monkeypatch.setattr(
+        huggingface_hub, "hf_hub_download", lambda repository, file, revision=None: str(tmp_path / file)
+    )
     backbone, record = create_backbone("inception_v3", "auto")
     assert record.source.startswith("hub:timm/inception_v3")
     assert torch.equal(next(iter(backbone.state_dict().values())), next(iter(source.state_dict().values())))

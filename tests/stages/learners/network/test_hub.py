@@ -31,7 +31,7 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(hub, "_reachable", lambda endpoint: False)
+    monkeypatch.setattr("segmentation.networks.reachable", lambda endpoint: False)
     monkeypatch.setattr(hub, "_from_hub_cache", lambda repository, file, revision: None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
@@ -98,7 +98,7 @@ def test_a_hub_that_can_be_reached_is_asked_for_both_files(
         asked.append((repository, file, revision))
         return str(model / file)
 
-    monkeypatch.setattr(hub, "_reachable", lambda endpoint: True)
+    monkeypatch.setattr("segmentation.networks.reachable", lambda endpoint: True)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     _, record = create_backbone(f"{NAME}@v2")
     assert asked == [("somebody/blood.vit", file, "v2") for file in ("config.json", "model.safetensors")]

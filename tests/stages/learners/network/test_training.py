@@ -39,6 +39,11 @@ def make_settings(**train: object) -> StageSettings:
     )
 
 
+def diverging(settings: StageSettings) -> StageSettings:
+    """Settings with a rate that no schema lets through and that ends every training."""
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"learning_rate": 1e30})})
+
+
 def make_network(settings: StageSettings, task: Task) -> Network:
     torch.manual_seed(0)
     backbone, record = create_backbone(TINY_BACKBONE, "none")
@@ -163,7 +168,7 @@ def test_without_validation_the_last_epoch_is_kept(tmp_path: Path) -> None:
 
 def test_diverging_training_says_what_to_do(tmp_path: Path) -> None:
     task = make_task()
-    settings = make_settings(learning_rate=1e30, optimizer="sgd", head_epochs=0)
+    settings = diverging(make_settings(optimizer="sgd", head_epochs=0))
     with pytest.raises(TrainingError, match=r"learning_rate"):
         train_stage(make_network(settings, task), task, settings, tmp_path, seed=0)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_training import make_network, make_settings, make_task
+from test_training import diverging, make_network, make_settings, make_task
 
 from segmentation.errors import TrainingError
 from segmentation.settings import Hardware
@@ -68,6 +68,6 @@ def test_two_processes_score_as_one(tmp_path: Path, capfd: pytest.CaptureFixture
 @pytest.mark.timeout(240)
 def test_what_fails_in_another_process_is_one_sentence(tmp_path: Path) -> None:
     task = odd_task(tmp_path)
-    settings = settings_of(head_epochs=0, learning_rate=1e30, optimizer="sgd")
+    settings = diverging(settings_of(head_epochs=0, optimizer="sgd"))
     with pytest.raises(TrainingError, match=r"^Expected the training loss to stay finite.*learning_rate`$"):
         train_stage(make_network(settings, task), task, settings, tmp_path, 3, TWO)
