@@ -13,7 +13,8 @@ from mtl.errors import ConfigError
 from mtl.loading import load_settings, read_tree
 from segmentation.settings import Hardware, Seed, Settings
 from stages import STAGES
-from stages.settings import ExternalSettings, ImageNetSettings, StageSettings
+from stages.data_settings import ExternalSettings
+from stages.settings import ImageNetSettings, StageSettings
 
 __all__ = [
     "STAGE_FIELDS",

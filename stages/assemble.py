@@ -17,8 +17,9 @@ from stages.data.images import content_key, load_rgb
 from stages.data.rare import settle_rare
 from stages.data.sample import Sample
 from stages.data.sources import SourceSet, class_names, label_note, read_sources
+from stages.data_settings import DataSettings
 from stages.preprocess import Preprocess
-from stages.settings import DataSettings, SplitSettings
+from stages.settings import SplitSettings
 from stages.splits import methods as splits
 from stages.splits.chains import Learned, Place, split_chain, tie_stages
 from stages.splits.duplicates import copies_between, group_copies

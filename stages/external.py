@@ -13,8 +13,8 @@ from stages.data.images import content_key
 from stages.data.sample import Sample
 from stages.data.sources import OTHER, SourceSet, label_note, read_source, shorten
 from stages.data.store import open_store
+from stages.data_settings import ExternalSettings
 from stages.errors import DataError
-from stages.settings import ExternalSettings
 from stages.splits.chains import Learned
 from stages.splits.duplicates import THUMBNAIL, copies_between, group_copies
 from stages.splits.split import Split, group_of

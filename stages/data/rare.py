@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stages.data.sample import Sample
+from stages.data_settings import DataSettings
 from stages.errors import DataError
-from stages.settings import DataSettings
 
 __all__ = ["RARE", "settle_rare"]
 

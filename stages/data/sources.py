@@ -11,8 +11,8 @@ import numpy as np
 
 from stages.data.catalogue import DataSet, find_dataset
 from stages.data.sample import Sample
+from stages.data_settings import DataSettings, SourceSettings
 from stages.errors import DataError
-from stages.settings import DataSettings, SourceSettings
 
 __all__ = [
     "OTHER",

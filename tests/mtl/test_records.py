@@ -29,9 +29,10 @@ from mtl.records import (
     write_record,
 )
 from segmentation.errors import ReadError
+from stages.data_settings import DataSettings
 from stages.learners.network.weights import WeightRecord
 from stages.metrics import Evaluation, Interval, evaluate
-from stages.settings import DataSettings, StageSettings
+from stages.settings import StageSettings
 
 NAN = math.nan
 WEIGHTS = WeightRecord(backbone="tiny", source="none", licence="", sha256="")

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from stages.assemble import Assembled, assemble, make_task, split_stages
+from stages.data_settings import DataSettings
 from stages.errors import DataError
 from stages.preprocess import Preprocess
-from stages.settings import DataSettings, PreprocessSettings, SplitSettings
+from stages.settings import PreprocessSettings, SplitSettings
 from stages.splits.split import Split, group_of
 
 

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from stages.assemble import assemble, split_stages
+from stages.data_settings import DataSettings, ExternalSettings
 from stages.errors import DataError
 from stages.external import External, Trained, assemble_external
-from stages.settings import DataSettings, ExternalSettings, SplitSettings
+from stages.settings import SplitSettings
 from stages.splits.chains import Learned
 
 CLASSES = ("a", "b")

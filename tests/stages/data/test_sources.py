@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from stages.assemble import Assembled, assemble
 from stages.data.sources import read_sources, source_names
+from stages.data_settings import DataSettings
 from stages.errors import DataError
-from stages.settings import DataSettings
 
 
 def picture(path: Path, seed: int) -> None:

@@ -15,10 +15,11 @@ from stages.assemble import Assembled, assemble, make_task
 from stages.data.images import content_key, load_rgb
 from stages.data.sample import Sample
 from stages.data.smears.masked import render_masked
+from stages.data_settings import DataSettings
 from stages.errors import DataError
 from stages.preprocess import Fitted, Preprocess
 from stages.preprocess.sharpen import sharpness
-from stages.settings import DataSettings, PreprocessSettings
+from stages.settings import PreprocessSettings
 from stages.splits.methods import holdout
 
 EVERYTHING = {

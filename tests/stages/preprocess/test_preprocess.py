@@ -17,9 +17,10 @@ from segmentation.weights import ModelCard, save_network
 from stages.assemble import Assembled, assemble, make_task
 from stages.data.images import load_rgb
 from stages.data.sample import Sample
+from stages.data_settings import DataSettings
 from stages.errors import DataError
 from stages.preprocess import Preprocess, apply_mask
-from stages.settings import DataSettings, PreprocessSettings
+from stages.settings import PreprocessSettings
 from stages.splits.methods import holdout
 
 

@@ -21,9 +21,10 @@ from stages.data.catalogue import read_dataset
 from stages.data.images import content_key
 from stages.data.sample import Sample
 from stages.data.store import open_store, resize
+from stages.data_settings import DataSettings
 from stages.errors import DataError
 from stages.preprocess import Preprocess
-from stages.settings import DataSettings, PreprocessSettings, SplitSettings
+from stages.settings import PreprocessSettings, SplitSettings
 from stages.splits import duplicates
 from stages.splits.duplicates import find_copies, group_duplicates, join, near_duplicates, perceptual_hash
 from stages.splits.origins import locate_crops, stated_origins, tie_crops

@@ -100,7 +100,9 @@ def test_a_hub_that_can_be_reached_gives_its_weights(tmp_path: Path, monkeypatch
     source = timm.create_model("inception_v3", pretrained=False)
     save_file(source.state_dict(), tmp_path / "model.safetensors")
     monkeypatch.setattr("segmentation.networks.reachable", lambda endpoint: True)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda repository, file, revision=None: str(tmp_path / file))
+    monkeypatch.setattr(
+        huggingface_hub, "hf_hub_download", lambda repository, file, revision=None: str(tmp_path / file)
+    )
     backbone, record = create_backbone("inception_v3", "auto")
     assert record.source.startswith("hub:timm/inception_v3")
     assert torch.equal(next(iter(backbone.state_dict().values())), next(iter(source.state_dict().values())))

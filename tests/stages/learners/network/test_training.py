@@ -9,19 +9,13 @@ from conftest import TINY_BACKBONE
 
 from segmentation.engine import best_epoch
 from segmentation.errors import ModelError, TrainingError
+from stages.data_settings import DataSettings
 from stages.learners.network.backbones import create_backbone
 from stages.learners.network.model import NetworkModel
 from stages.learners.network.network import Network
 from stages.learners.network.training import train_stage
 from stages.preprocess import Preprocess
-from stages.settings import (
-    AugmentSettings,
-    DataSettings,
-    HeadSettings,
-    PreprocessSettings,
-    StageSettings,
-    TrainSettings,
-)
+from stages.settings import AugmentSettings, HeadSettings, PreprocessSettings, StageSettings, TrainSettings
 from stages.task import Task
 
 
