@@ -23,8 +23,8 @@ _CURVES = (
         "accuracy and macro F1",
         (
             ("train_accuracy", "training accuracy", PALETTE[1]),
-            ("validation_accuracy", "validation accuracy", PALETTE[2]),
-            ("validation_macro_f1", "validation macro F1", PALETTE[0]),
+            ("validation_accuracy", "validation", PALETTE[2]),
+            ("validation_macro_f1", "macro F1", PALETTE[0]),
         ),
     ),
 )
@@ -56,14 +56,14 @@ def _curve(stage: StageContent, title: str, series: Sequence[tuple[str, str, str
     axis.set_ylim(0, 1.08 * highest or 1 if title == "loss" else 1.02)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set_title(title, loc="left", fontsize=9)
-    legend_above(axis)
+    legend_above(axis, 2)
     last = ", ".join(f"{label} {values[-1]:.3f}" for label, _, values in lines)
     return svg(figure, f"{title} over {len(epochs)} epochs, epoch {kept} kept; in the last epoch {last}")
 
 
 def training_label(*, augmented: bool) -> str:
     """Return what a legend calls the training accuracy: on which images it is measured."""
-    return f"training accuracy, while\nlearning on {'augmented' if augmented else 'plain'} images"
+    return f"training ({'augmented' if augmented else 'plain'} images)"
 
 
 def roc(predictions: Predictions, evaluation: Evaluation) -> str:

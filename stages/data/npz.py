@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import TYPE_CHECKING
 
-from segmentation.files import write_error
 from stages.data.problems import BROKEN_ZIP, BadFileError, Problem, is_full, show
 
 if TYPE_CHECKING:
@@ -100,6 +99,8 @@ def read_frame(path: Path, frame: int) -> npt.NDArray[np.uint8]:
             arrays = _arrays(path, stat.st_size, stat.st_mtime_ns)
     except BROKEN_ZIP as error:
         if is_full(error):
+            from segmentation.files import write_error
+
             raise write_error(Path(gettempdir()), error) from error
         raise _error(
             path, "a readable `.npz`", f"a truncated or foreign file ({type(error).__name__})"

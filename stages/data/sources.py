@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from stages.data.catalogue import DataSet, find_dataset
 from stages.data.sample import Sample
 from stages.data_settings import DataSettings, SourceSettings
@@ -212,6 +210,8 @@ def shorten(names: Sequence[str]) -> str:
 def _thin(samples: list[Sample], share: float, limit: int | None) -> list[Sample]:
     if share == 1 and limit is None:
         return samples
+    import numpy as np
+
     kept: set[int] = set()
     for label in {sample.label for sample in samples}:
         rows = [row for row, sample in enumerate(samples) if sample.label == label]

@@ -25,7 +25,7 @@ def mtl(*arguments: str, cwd: Path) -> Done:
 
 def shared(rendered: Path) -> list[str]:
     return [
-        "--weights", "none", "--epochs", "1", "--image-size", "48",
+        "--weights", "none", "--epochs", "2", "--image-size", "48",
         "--single-cell", f"all-idb2:{rendered / 'ALL-IDB2'}", "--multi-cell", f"all-idb1:{rendered / 'ALL-IDB1'}",
         "--set", "multi_cell.train.batch_size=8", "--set", "single_cell.train.batch_size=8",
     ]  # fmt: skip

@@ -229,7 +229,7 @@ def test_the_page_is_whole_and_loads_nothing(count: int) -> None:
     assert page.count("<svg") == 3
     assert not re.search(r"(src|href)=[\"'](?!data:|#)", page.split("</style>")[1])
     assert "<b>0" not in page
-    assert "learning on augmented images" in page
+    assert "training (augmented images)" in page
     assert "A &lt;plain&gt; note." in page
     assert "Rendered smears, not patient data" not in folds_html(content((model(parts),), rendered=False))
     assert "&lt;b>0" in folds_markdown(content((model(parts),)))

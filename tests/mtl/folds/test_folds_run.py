@@ -17,7 +17,7 @@ Done = subprocess.CompletedProcess[str]
 
 def typed(rendered: Path, *more: str) -> list[str]:
     return [
-        "--weights", "none", "--epochs", "1", "--image-size", "32", "--backbone", TINY_BACKBONE, "--workers", "1",
+        "--weights", "none", "--epochs", "2", "--image-size", "32", "--backbone", TINY_BACKBONE, "--workers", "1",
         "--single-cell", f"all-idb2:{rendered / 'ALL-IDB2'}", "--multi-cell", f"all-idb1:{rendered / 'ALL-IDB1'}",
         "--set", "multi_cell.train.batch_size=8", "--set", "single_cell.train.batch_size=8",
         "--set", "evaluation.resamples=100", *more,

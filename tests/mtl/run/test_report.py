@@ -129,7 +129,7 @@ def test_the_page_is_whole_and_loads_nothing(tmp_path: Path, classes: Classes) -
     assert not re.search(r"(src|href)=[\"'](?!data:|#)", page.split("</style>")[1])
     assert "Rendered smears, not patient data" in page
     assert "A plain note." in page
-    assert "learning on augmented images" in page
+    assert "training (augmented images)" in page
     assert "show no difference" in page
     assert len(page) < 4e6
 

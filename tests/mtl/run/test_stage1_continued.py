@@ -35,7 +35,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def continued(rendered: Path, images: Path, *sets: str, **values: str) -> Experiment:
     own = [
-        "data.dataset=folder", f"data.root={images}", "split.test=0.2", "split.validation=0.2", "image_size=32",
+        "data.dataset=folder", f"data.root={images}", "split.test=0.2", "split.validation=0.2", "preprocess.image_size=32",
         "train.epochs=1", "train.head_epochs=0", "train.batch_size=8",
     ]  # fmt: skip
     return tiny_experiment(rendered, *(f"imagenet.proceed.{text}" for text in own), *sets, **values)

@@ -108,10 +108,7 @@ def test_what_is_tested_on_changes_nothing(masked: tuple[Sample, ...], tmp_path:
     """Images of the test part are swapped for others: what was fitted stays, to the bit."""
 
     def fitted(samples: Sequence[Sample]) -> Fitted:
-        data = Assembled(
-            None, tuple(samples), ("0", "1"), content_key(samples), "image", (), True  # type: ignore[arg-type]
-        )  # fmt: skip
-        data = replace(data, dataset=type("Named", (), {"name": "x"})())  # type: ignore[arg-type]
+        data = Assembled((), tuple(samples), ("0", "1"), content_key(samples), "image", (), {})
         split = replace(holdout(samples, seed=0), train=names[:5], validation=names[5:6], test=names[6:])
         return make_task(data, split, preprocess(**EVERYTHING)).preprocess.fitted
 

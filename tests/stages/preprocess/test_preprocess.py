@@ -86,11 +86,11 @@ def test_masks_are_made_once_and_serve_every_use(rendered: Path, monkeypatch: py
 def test_damaged_masks_of_the_cache_are_made_again(rendered: Path) -> None:
     data = crops(rendered, limit=2)
     key = f"{data.fingerprint} damaged"
-    before = np.array(prepare("otsu").store(data.samples, key))
+    before = np.array(prepare("otsu-saturation").store(data.samples, key))
     for folder in ("masks", "stores"):
         newest = max((cache_folder() / folder).iterdir(), key=lambda path: path.stat().st_mtime_ns)
         newest.write_bytes(newest.read_bytes()[:100])
-    np.testing.assert_array_equal(prepare("otsu").store(data.samples, key), before)
+    np.testing.assert_array_equal(prepare("otsu-saturation").store(data.samples, key), before)
 
 
 def test_an_image_that_cannot_be_segmented_is_named(rendered: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def test_the_training_accuracy_is_the_share_told_right_while_learning(tmp_path: 
     assert [row["train_accuracy"] for row in trained.history] == pytest.approx([expected] * 3)
 
 
-@pytest.mark.parametrize("change", [{"flip": False, "mixup": 0.4}, {}])
+@pytest.mark.parametrize("change", [{"flip": "none", "mixup": 0.4}, {}])
 def test_the_training_accuracy_of_augmented_batches_is_a_share_of_them(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
