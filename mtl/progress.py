@@ -27,7 +27,7 @@ def shorten(text: str, length: int) -> str:
     """Return a text of at most so many characters, its middle left out.
 
     >>> shorten("repeat02-fold00-tf_efficientnet_lite0", 20)
-    'repeat02-…net_lite0'
+    'repeat02-f…net_lite0'
     """
     if len(text) <= length:
         return text

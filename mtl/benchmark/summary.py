@@ -185,7 +185,7 @@ def _runs(results: Results, metric: str) -> list[tuple[str, ...]]:
             "seed",
             "backbone",
             "chain",
-            *(name.replace("_", " ") for name in shown),
+            *(name.replace("_", " ").replace("f1", "F1") for name in shown),
             "colour alone",
             "s",
             "stage",

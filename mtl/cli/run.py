@@ -107,7 +107,7 @@ def run(
         raise ConfigError(
             f"Expected `--folds` without {flag}, but got both; do leave it out, or compare chains with `mtl benchmark --folds`"
         )
-    base = config or (config_to_continue(start) if start else "default")
+    base = config if config is not None else config_to_continue(start) if start else "default"
     experiment = load_config(base, given, sets or ())
     if folds is not None:
         cross_validate(BenchmarkSettings.of_folds(experiment, folds), runs, workers, as_json)

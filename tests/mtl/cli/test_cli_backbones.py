@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -104,7 +105,11 @@ def test_a_report_says_what_a_backbone_may_have_seen() -> None:
     weights = WeightRecord(
         backbone=DINOBLOOM, source="hub:x", licence="mit", sha256="", pretrained_on=("wbc-1",)
     )
-    assert _seen(weights, "wbc-1") == [
+
+    def data(name: str) -> Any:
+        return SimpleNamespace(sources=[SimpleNamespace(dataset=SimpleNamespace(name=name))])
+
+    assert _seen(weights, data("wbc-1")) == [
         f"{DINOBLOOM} may have been pretrained on wbc-1: these images may not be new to it."
     ]
-    assert _seen(weights, "all-idb1") == []
+    assert _seen(weights, data("all-idb1")) == []

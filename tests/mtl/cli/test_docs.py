@@ -39,9 +39,9 @@ SMALL = {
     "run --config maaliw2022": f"{LEARN} --set single_cell.data.limit=6 --set multi_cell.data.limit=4",
     "run --config stage1-continued": f"{LEARN} --set imagenet.proceed.train.epochs=2 --set imagenet.proceed.preprocess.image_size=32 "
     "--set imagenet.proceed.train.batch_size=4",
-    "run --folds": f"{LEARN} --folds 2 --workers 1",
+    "run --folds": f"{LEARN} --folds 3 --workers 1",
     "run": LEARN,
-    "benchmark --chains 1,2,3 --folds": f"{LEARN} --folds 2 --workers 1",
+    "benchmark --chains 1,2,3 --folds": f"{LEARN} --folds 3 --workers 1",
     "benchmark": f"{LEARN} --repeats 2 --workers 1",
     "tune": f"{LEARN} --trials 1 --folds 1 --sampler random",
     "segment train": "--folds 1 --steps 2 --crop-size 64 --batch-size 2 --width 4 --depth 2 --start none --name NAME",

@@ -104,7 +104,7 @@ def test_the_report_names_it(run: RunFolder) -> None:
 def test_images_that_continue_stage_1_are_never_tested_on_later(
     rendered: Path, images: Path, tmp_path: Path
 ) -> None:
-    same = [f"multi_cell.data.{text}" for text in ("dataset=folder", f"root={images}")]
+    same = [f"multi_cell.data.{text}" for text in ("dataset=folder", "labels=null", f"root={images}")]
     experiment = continued(rendered, images, *same, stages="1,3", against="none")
     folder = RunFolder(tmp_path / "run")
     run_experiment(experiment, folder, "mtl run", Told())
