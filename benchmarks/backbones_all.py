@@ -42,7 +42,7 @@ def examine(name: str, size: int) -> dict[str, Any]:
                 fit_size(architecture, "avg", int(side))
             except ModelError:
                 row["true"] = False
-    except Exception as error:
+    except Exception as error:  # what is no sentence of ours is what this script looks for
         row["sentence"] = row["traceback"] = f"{type(error).__name__}: {error}"
     row["seconds"] = round(time.perf_counter() - begun, 2)
     return row

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ __all__ = [
     "Predictions",
     "RunFolder",
     "StageFolder",
+    "by_epoch",
     "environment",
     "follows",
     "hold",
@@ -86,6 +87,13 @@ def stage_key(*parts: Any) -> str:
     """Return the hash that names a stage: same configuration, data, splits and parent weights, same key."""
     text = json.dumps([_FORMAT, *parts], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def by_epoch(histories: Sequence[Sequence[Mapping[str, float]]], column: str) -> npt.NDArray[np.float64]:
+    """Return a column of several histories, (runs, epochs): NaN behind an early end and where nothing was measured."""
+    longest = max(map(len, histories))
+    rows = [[row.get(column, np.nan) for row in one] + [np.nan] * (longest - len(one)) for one in histories]
+    return np.array(rows, np.float64)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,11 @@ from segmentation.settings import Settings
 
 __all__ = ["DataSettings", "ExternalSettings", "SourceSettings"]
 
+OnBadFile = Annotated[
+    Literal["stop", "leave-out"],
+    Field(description="a damaged image stops the run, or is left out and named in the report"),
+]
+
 
 class SourceSettings(Settings):
     """One data set, and what of it is used."""
@@ -51,9 +56,7 @@ class DataSettings(SourceSettings):
         description="of several sources: each must hold every class; what one lacks is left out; or is kept",
     )
     positive: str | None = Field(None, description="make it two classes: this one against all others")
-    on_bad_file: Literal["stop", "leave-out"] = Field(
-        "stop", description="a damaged image stops the run, or is left out and named in the report"
-    )
+    on_bad_file: OnBadFile = "stop"
     least_groups: Annotated[int, Field(ge=1)] = Field(
         3, description="a class in fewer patients, slides or images without either is rare"
     )
@@ -102,9 +105,7 @@ class ExternalSettings(SourceSettings):
     stage: Literal[1, 2, 3] | None = Field(
         None, description="which stage is scored; the last of a chain if none"
     )
-    on_bad_file: Literal["stop", "leave-out"] = Field(
-        "stop", description="a damaged image stops the run, or is left out and named in the report"
-    )
+    on_bad_file: OnBadFile = "stop"
     seen: Literal["stop", "leave-out"] = Field(
         "stop", description="images that were trained on stop the run, or are left out"
     )

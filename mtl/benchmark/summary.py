@@ -18,8 +18,8 @@ from mtl.comparison.report import ComparisonContent, PaperRow
 from mtl.comparison.tables import Predictions, Scores, read_predictions
 from mtl.progress import Reporter
 from mtl.records import CellRecord, LearnedRecord
-from mtl.run.empty import empty_comparison
-from mtl.runs import StageFolder, environment
+from mtl.run.empty import began_alike, empty_comparison
+from mtl.runs import StageFolder, by_epoch, environment
 
 __all__ = ["benchmark_and_report", "summarise"]
 
@@ -120,7 +120,7 @@ def _chains(results: Results, backbone: str, design: Design, several: bool) -> C
 def _verdict(results: Results, first: str, second: str, verdict: str) -> str:
     """Return the verdict on two chains, what is empty about it before it."""
     starts = [(result.chains[first].start, result.chains[second].start) for result in results]
-    same = sum(one == other is not None for one, other in starts)
+    same = sum(began_alike(one, other) for one, other in starts)
     empty = empty_comparison(first, second, same, len(starts))
     return verdict if empty is None else empty if same == len(starts) else f"{empty}. {verdict}"
 
@@ -207,12 +207,8 @@ def _runs(results: Results, metric: str) -> list[tuple[str, ...]]:
 def _losses(results: Results, folder: Path, column: str) -> dict[str, npt.NDArray[np.float64]]:
     found: dict[str, npt.NDArray[np.float64]] = {}
     for chain in results[0].chains:
-        rows = []
-        for result in results:
-            history = StageFolder(folder / "stages" / result.chains[chain].stage).history()
-            rows.append([row.get(column, np.nan) for row in history])
-        longest = max(map(len, rows))
-        table = np.array([row + [np.nan] * (longest - len(row)) for row in rows])
+        stages = [StageFolder(folder / "stages" / result.chains[chain].stage) for result in results]
+        table = by_epoch([stage.history() for stage in stages], column)
         if np.isfinite(table).any(axis=0).all():
             found[chain] = table
     return found

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from mtl.report.figures import PALETTE, new_figure, svg
+from mtl.runs import by_epoch
 
 __all__ = ["learning"]
 
@@ -29,7 +29,7 @@ def learning(histories: Sequence[Sequence[Mapping[str, float]]], label: str) -> 
         (1, "validation_accuracy", "validation", PALETTE[0]),
     )
     for place, key, name, colour in series:
-        table = _table(histories, key)
+        table = by_epoch(histories, key)
         seen = np.isfinite(table).any(axis=0)
         if not seen.any():
             continue
@@ -48,10 +48,3 @@ def learning(histories: Sequence[Sequence[Mapping[str, float]]], label: str) -> 
     return svg(
         figure, f"Loss and accuracy over {max(map(len, histories))} epochs, mean of {len(histories)} folds"
     )
-
-
-def _table(histories: Sequence[Sequence[Mapping[str, float]]], key: str) -> npt.NDArray[np.float64]:
-    """Return (folds, epochs), NaN behind an early end and where nothing was measured."""
-    longest = max(map(len, histories))
-    rows = [[row.get(key, np.nan) for row in one] + [np.nan] * (longest - len(one)) for one in histories]
-    return np.array(rows, np.float64)

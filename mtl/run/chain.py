@@ -7,6 +7,7 @@ from mtl.errors import ConfigError
 from mtl.loading import dump_settings
 from mtl.progress import Steps
 from mtl.records import Comparison, LearnedRecord, RunRecord, write_record
+from mtl.run.empty import began_alike
 from mtl.run.external import ExternalTests
 from mtl.run.stage import StageMaker, imagenet_stage
 from mtl.runs import RunFolder, StageFolder, environment, follows
@@ -104,7 +105,7 @@ def _compare(chains: list[tuple[str, list[StageFolder]]], resamples: int, seed: 
         )
 
     return Comparison(
-        first=first, second=second, same_start=starts[0] == starts[1] is not None,
+        first=first, second=second, same_start=began_alike(*starts),
         accuracy=difference("accuracy"), macro_f1=difference("macro_f1"),
     )  # fmt: skip
 

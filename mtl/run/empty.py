@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["empty_comparison"]
+__all__ = ["began_alike", "empty_comparison"]
+
+
+def began_alike(one: str | None, other: str | None) -> bool:
+    """Say whether two last stages began from the same backbone, by its fingerprints; what has none is like nothing."""
+    return one == other is not None
 
 
 def empty_comparison(first: str, second: str, found: int = 1, pairs: int = 1) -> str | None:

@@ -13,7 +13,7 @@ from mtl.progress import Reporter
 from mtl.records import ExternalRecord, LearnedRecord, OverColour, StageRecord
 from mtl.run.backbone import check_backbones
 from mtl.run.chain import run_experiment
-from mtl.run.empty import empty_comparison
+from mtl.run.empty import began_alike, empty_comparison
 from mtl.run.rendered import with_rendered_data
 from mtl.runs import RunFolder, StageFolder, follows, open_run
 from segmentation.files import finite, write_text
@@ -60,7 +60,7 @@ class Result:
         if len(learned) < 2:
             return []
         (first, one), (second, other) = learned
-        told = empty_comparison(first, second, one == other is not None)
+        told = empty_comparison(first, second, began_alike(one, other))
         return [f"{told}."] if told else []
 
 

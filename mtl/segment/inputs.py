@@ -13,10 +13,10 @@ from PIL import Image
 from mtl.errors import ConfigError
 from segmentation.files import sha256_of
 from stages.data.problems import show
+from stages.data.tree import IMAGE_SUFFIXES
 from stages.errors import DataError
 
 __all__ = [
-    "SUFFIXES",
     "Found",
     "Job",
     "content_of",
@@ -26,8 +26,6 @@ __all__ = [
     "pixels_of",
     "unique_stems",
 ]
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def find_images(path: Path, out: Path) -> Found:
     kept = [one for one in inside if shared[one.with_suffix("")] == 1 or not is_grey(one)]
     if not kept:
         raise ConfigError(
-            f"Expected {path} to hold images ({', '.join(sorted(SUFFIXES))}), but got none; do give another folder or one image"
+            f"Expected {path} to hold images ({', '.join(sorted(IMAGE_SUFFIXES))}), but got none; do give another folder or one image"
         )
     names = [one.relative_to(path) for one in kept]
     stems = unique_stems([name.as_posix() for name in names])
@@ -126,7 +124,7 @@ def images_below(folder: Path) -> list[Path]:
         found += [
             Path(top) / name
             for name in files
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
         ]
     return sorted(found)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from segmentation.cache import cached
 from stages.data.images import load_rgb
 from stages.data.problems import BadFileError
 from stages.data.sample import Sample
+from stages.data.threads import in_threads
 
 __all__ = ["leave_out_damaged"]
 
@@ -48,10 +47,5 @@ def _damaged(samples: Sequence[Sample], progress: Callable[[int, int], None] | N
             return True
         return False
 
-    names: list[str] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, (sample, bad) in enumerate(zip(samples, pool.map(broken, samples), strict=True), start=1):
-            names += [sample.name] if bad else []
-            if progress:
-                progress(done, len(samples))
-    return names
+    broken_ones = in_threads(samples, broken, progress)
+    return [sample.name for sample, bad in zip(samples, broken_ones, strict=True) if bad]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from segmentation.cache import cache_folder, read_cache, write_cache
 from stages.data.images import load_rgb
 from stages.data.sample import Sample
+from stages.data.threads import in_threads
 from stages.errors import DataError
 
 __all__ = ["Preparation", "open_store", "resize"]
@@ -133,13 +133,7 @@ def _fill(
             return str(error)
         return None
 
-    problems = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, problem in enumerate(pool.map(fill, range(len(samples))), start=1):
-            if problem:
-                problems.append(problem)
-            if progress:
-                progress(done, len(samples))
+    problems = [problem for problem in in_threads(range(len(samples)), fill, progress) if problem]
     if problems:
         more = f" ({len(problems) - 1} more; " if len(problems) > 1 else " ("
         more += "`mtl data check` lists all, `data.on_bad_file=leave-out` goes on without them)"

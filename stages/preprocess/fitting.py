@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +17,8 @@ from segmentation.settings import Settings
 from segmentation.threshold import fit_hsv, measure, move, pool
 from stages.data.images import load_mask, load_rgb
 from stages.data.sample import Sample
+from stages.data.threads import in_threads
+from stages.data.tree import IMAGE_SUFFIXES
 from stages.errors import DataError
 from stages.preprocess.sharpen import sharpness
 from stages.settings import PreprocessSettings
@@ -28,7 +28,6 @@ __all__ = ["Fitted", "asks_for_fitting", "fit", "mask_files", "masks_key", "shar
 AT_MOST = 256
 """Training images that are measured, evenly spread."""
 OWN = "own"
-_ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 Image = npt.NDArray[np.uint8]
 Told = Callable[[int, int], None]
 T = TypeVar("T")
@@ -80,7 +79,7 @@ def fit(settings: PreprocessSettings, samples: Sequence[Sample], told: Told | No
 
     aim = None
     if settings.sharpen.method != "none":
-        values = _each(chosen, lambda sample: _sharpness(settings, seen(sample)), told)
+        values = in_threads(chosen, lambda sample: _sharpness(settings, seen(sample)), told)
         aim = float(np.quantile(values, settings.sharpen.quantile))
     bounds = _bounds(settings.segment.fit, samples, seen) if settings.segment.fit else {}
     return Fitted(colour=colour, bounds=bounds, sharpness=aim, images=len(chosen))
@@ -101,7 +100,7 @@ def mask_files(folder: Path) -> dict[str, Path]:
     found = {
         path.relative_to(folder).with_suffix("").as_posix(): path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in _ENDINGS
+        if path.suffix.lower() in IMAGE_SUFFIXES
     }
     if not found:
         raise DataError(
@@ -122,7 +121,7 @@ def _sharpness(settings: PreprocessSettings, image: Image) -> float:
 
 
 def _colour(name: str, samples: Sequence[Sample], told: Told | None) -> tuple[float, ...]:
-    found = _each(samples, lambda sample: measure(load_rgb(sample), name), told)
+    found = in_threads(samples, lambda sample: measure(load_rgb(sample), name), told)
     shown = [one for one in found if one is not None]
     if not shown:
         raise DataError(
@@ -167,13 +166,3 @@ def _pair(image: Image, path: Path) -> tuple[Image, Mask]:
 def _spread(entries: Sequence[T]) -> list[T]:
     rows = np.linspace(0, len(entries) - 1, min(AT_MOST, len(entries))).round().astype(int)
     return [entries[row] for row in rows]
-
-
-def _each(samples: Sequence[Sample], function: Callable[[Sample], T], told: Told | None) -> list[T]:
-    found: list[Any] = []
-    with ThreadPoolExecutor(os.cpu_count()) as workers:
-        for done, value in enumerate(workers.map(function, samples), start=1):
-            found.append(value)
-            if told:
-                told(done, len(samples))
-    return found

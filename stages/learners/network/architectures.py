@@ -159,7 +159,7 @@ def _try(architecture: Architecture, pool: str, size: int, built_for: int | None
             features = backbone(torch.empty(2, 3, size, size, device="meta"))
     except ModelError:
         raise
-    except Exception as error:
+    except Exception as error:  # a network fails on a size in any way that its layers know
         return f"{type(error).__name__}: {error}".splitlines()[0]
     if not isinstance(features, torch.Tensor) or features.ndim != 2 or not features.numel():
         return "it does not give one vector an image"

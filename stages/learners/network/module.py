@@ -146,9 +146,7 @@ class StageModule(Trainable):
         if self.banks:
             features = self.banks["train"][positions.cpu()].to(self.device)
         else:
-            generator = torch.Generator().manual_seed(
-                mixed_seed(self.seed, self.current_epoch, index, self.global_rank)
-            )
+            generator = torch.Generator().manual_seed(seed)
             pixels = augment(images.float() / 255, self.settings.augment, generator)
             pixels, targets = mix(pixels, targets, self.settings.augment, generator)
             features = self.network.features(pixels)

@@ -79,7 +79,12 @@ def test_what_does_not_exist_is_one_sentence(name: str, given: dict[str, object]
 
 
 def test_a_hue_may_go_round_through_red() -> None:
-    check_finder("hsv", {"hue_low": 300, "hue_high": 20})
+    given = {"hue_low": 300, "hue_high": 20}
+    check_finder("hsv", given)
+    image = np.full((60, 60, 3), (235, 225, 230), np.uint8)
+    image[15:45, 15:45] = (150, 20, 45)  # a hue of 348 degrees
+    assert make_finder("hsv", given)(image)[20:40, 20:40].all()
+    assert not make_finder("hsv", {"hue_low": 20, "hue_high": 300})(image)[20:40, 20:40].any()
 
 
 def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
