@@ -7,7 +7,6 @@ from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 from skimage.measure import regionprops
 
-from segmentation import cells
 from segmentation.cells import CellSettings, crop_cell, find_cells, find_instances, keep_cells, main_cell
 from segmentation.errors import ParameterError
 
@@ -153,22 +152,3 @@ def test_shapes_are_measured_as_scikit_image_does(axes: tuple[int, int], angle: 
         assert cell.centroid == pytest.approx(region.centroid[::-1], abs=1e-6)
         assert cell.eccentricity == pytest.approx(region.eccentricity, abs=1e-6)
         assert cell.solidity == pytest.approx(region.solidity, abs=0.03)
-
-
-def test_slanting_lines_do_not_cost_their_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, columns = np.mgrid[:600, :600]
-    labels = np.where((rows + columns) % 40 < 20, 2, 0).astype(np.uint8)
-    looked: list[int] = []
-    real = cells.peak_local_max
-    monkeypatch.setattr(
-        cells, "peak_local_max", lambda image, **more: looked.append(image.size) or real(image, **more)
-    )
-    find_cells(labels)
-    assert sum(looked) <= 4 * labels.size
-    # A crowd as large as the image, and cells inside its box, are split as ever.
-    crowd = np.zeros((600, 600), np.uint8)
-    for place in range(30, 580, 34):
-        cv2.circle(crowd, (place, place), 20, 2, -1)
-        cv2.circle(crowd, (600 - place, (place * 7) % 560 + 20), 9, 2, -1)
-    found = find_cells(crowd, settings=CellSettings(min_share=0.0)).cells
-    assert len(found) > 20

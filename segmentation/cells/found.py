@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.feature import peak_local_max
-from skimage.segmentation import watershed
 
+from segmentation.cells.split import Instances, split_parts
 from segmentation.errors import ParameterError
 from segmentation.masks import NUCLEUS, Labels, count_values, look_up
 
@@ -29,9 +27,7 @@ __all__ = [
     "typical_area",
 ]
 
-Instances = npt.NDArray[np.int32]
-
-_BOXES = 4  # times the image: what the boxes of all parts may cover together
+_BAND = 512  # rows that are looked at together, so that no large image is copied
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,9 @@ def find_instances(labels: Labels, settings: CellSettings | None = None) -> Inst
         (H, W) int32: 0 background, else 1 to the number of cells.
     """
     settings = settings or CellSettings()
-    return _cleared(_split(_filled(labels > 0), settings), labels == NUCLEUS, settings)
+    return _cleared(
+        split_parts(_filled(labels > 0), settings.min_area, settings.neck), labels == NUCLEUS, settings
+    )
 
 
 def _filled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -146,90 +144,6 @@ def _filled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     drawn = np.zeros(mask.shape, np.uint8)
     cv2.drawContours(drawn, outlines, -1, 1, cv2.FILLED)
     return drawn.view(bool)
-
-
-def _split(mask: npt.NDArray[np.bool_], settings: CellSettings) -> Instances:
-    numbered, count = ndimage.label(mask)
-    parts = np.asarray(numbered, np.int32)
-    # Specks are too small however they are split; without them peaks are found several times as fast.
-    parts[look_up(count_values(parts) < settings.min_area, parts)] = 0
-    _drop_threads(parts)
-    mask = parts > 0
-    if not mask.any():
-        return np.zeros(mask.shape, np.int32)
-    if mask.all():
-        return np.ones(mask.shape, np.int32)  # no background to be far from: nothing says where to split
-    # A cell that the border cuts is as wide outside as inside: a zero frame would pinch it.
-    padded = np.pad(mask, 1, mode="edge").view(np.uint8)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    del mask, padded
-    distance = cv2.GaussianBlur(distance, (0, 0), max(0.04 * float(distance.max()), 0.5), dst=distance)
-    least = float(distance.min())
-    # Each part in its own box, so that no copy of a large image is made. Most cells have one peak: no watershed for them.
-    boxes: list[tuple[slice, ...] | None] = [*ndimage.find_objects(parts)]
-    for part, box in enumerate(boxes, 1):
-        if box is None:
-            continue
-        inside = parts[box] == part
-        own = peak_local_max(  # type: ignore[no-untyped-call]
-            distance[box], min_distance=2, threshold_abs=least, labels=inside.astype(np.int32), exclude_border=False
-        )  # fmt: skip
-        if len(own) < 2:
-            continue
-        markers = np.zeros(inside.shape, np.int32)
-        markers[tuple(own.T)] = np.arange(1, len(own) + 1)
-        basins = np.asarray(watershed(-distance[box], markers, mask=inside), np.int32)  # type: ignore[no-untyped-call]
-        cells = _merged(basins, distance[box], settings.neck)
-        for number, cell in enumerate(np.unique(cells[inside]).tolist()):
-            if number:
-                count += 1
-                parts[box][cells == cell] = count
-    return parts
-
-
-def _drop_threads(parts: Instances) -> None:
-    # Each part costs its box. Boxes of cells and of crowds hardly overlap; long slanting lines, of which no smear is made,
-    # have each nearly the whole image as their box.
-    boxes: list[tuple[slice, ...] | None] = [*ndimage.find_objects(parts)]
-    sizes = np.array(
-        [math.prod(edge.stop - edge.start for edge in box) if box else 0 for box in boxes], np.int64
-    )
-    order = np.argsort(sizes, kind="stable")
-    over = np.zeros(len(sizes) + 1, bool)
-    over[1 + order] = np.cumsum(sizes[order]) > _BOXES * parts.size
-    if over.any():
-        parts[look_up(over, parts)] = 0
-
-
-def _merged(basins: Instances, distance: npt.NDArray[Any], neck: float) -> Instances:
-    # Join neighbours from the widest neck down, while the neck is wide against the smaller of the two.
-    count = int(basins.max())
-    heights = np.zeros(count + 1, distance.dtype)
-    np.maximum.at(heights, basins, distance)
-    necks: dict[tuple[int, int], float] = {}
-    for axis in (0, 1):
-        one, other = (basins[:-1], basins[1:]) if axis == 0 else (basins[:, :-1], basins[:, 1:])
-        far, near = (distance[:-1], distance[1:]) if axis == 0 else (distance[:, :-1], distance[:, 1:])
-        meet = one != other
-        meet[meet] = (one[meet] > 0) & (other[meet] > 0)
-        low, high = np.minimum(one[meet], other[meet]), np.maximum(one[meet], other[meet])
-        for a, b, width in zip(
-            low.tolist(), high.tolist(), np.minimum(far[meet], near[meet]).tolist(), strict=True
-        ):
-            necks[a, b] = max(necks.get((a, b), 0.0), width)
-    root = list(range(count + 1))
-
-    def find(part: int) -> int:
-        while root[part] != part:
-            part = root[part]
-        return part
-
-    for (a, b), width in sorted(necks.items(), key=lambda item: -item[1]):
-        first, second = find(a), find(b)
-        if first != second and width >= neck * min(heights[first], heights[second]):
-            keep, lose = (first, second) if heights[first] >= heights[second] else (second, first)
-            root[lose] = keep
-    return np.asarray([find(part) for part in range(count + 1)], np.int32)[basins]
 
 
 def _cleared(instances: Instances, nucleus: npt.NDArray[np.bool_], settings: CellSettings) -> Instances:
@@ -257,13 +171,12 @@ def _measure(
 ) -> Cell:
     rows, columns = place
     inside = instances[place] == number
-    mask = inside.astype(np.uint8)
+    mask = inside.view(np.uint8)
     moments = cv2.moments(mask, binaryImage=True)
-    area, nucleus_area = int(moments["m00"]), int((nucleus[place] & inside).sum())
+    area, nucleus_area = int(moments["m00"]), int(np.count_nonzero(nucleus[place] & inside))
     colour: tuple[float, float, float] | None = None
     if image is not None:
-        red, green, blue = image[place][inside].mean(axis=0).tolist()
-        colour = (red, green, blue)
+        colour = _mean_colour(image[place], inside, area)
     height, width = instances.shape
     return Cell(
         instance=number,
@@ -280,6 +193,16 @@ def _measure(
         touches_border=rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width,
         mean_colour=colour,
     )
+
+
+def _mean_colour(
+    image: npt.NDArray[np.uint8], inside: npt.NDArray[np.bool_], area: int
+) -> tuple[float, float, float]:
+    total = np.zeros(3)
+    for top in range(0, len(inside), _BAND):
+        total += image[top : top + _BAND][inside[top : top + _BAND]].sum(axis=0, dtype=np.float64)
+    red, green, blue = (total / area).tolist()
+    return (red, green, blue)
 
 
 def _eccentricity(moments: Mapping[str, float]) -> float:
