@@ -13,7 +13,7 @@ import numpy as np
 from segmentation.cache import cached_array
 from stages.classical_settings import DEEP, ClassicalSettings
 from stages.data.threads import in_threads
-from stages.learners.classical.features import colour
+from stages.learners.classical.features import colour, dost, glcm, glrlm, lbp, ldp, shape
 from stages.learners.classical.features.view import Floats, Image, View
 
 if TYPE_CHECKING:
@@ -23,7 +23,15 @@ __all__ = ["Extractor"]
 
 _VERSION = 1  # raise it when what a family says of an image changes
 _AT_ONCE = 8
-_FAMILIES: dict[str, ModuleType] = {"colour": colour}
+_FAMILIES: dict[str, ModuleType] = {
+    "colour": colour,
+    "glcm": glcm,
+    "glrlm": glrlm,
+    "lbp": lbp,
+    "ldp": ldp,
+    "shape": shape,
+    "dost": dost,
+}
 Told = Callable[[int, int], None]
 
 
