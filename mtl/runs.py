@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from mtl.errors import FailedError, RunError
 from mtl.records import LearnedRecord, RunRecord, StageRecord, read_record, read_stage
 from segmentation.files import make_folder, read_json, write_json, write_text
+from stages.learners.classical.saving import PIPELINES_FILE
 from stages.splits.chains import Learned
 
 __all__ = [
@@ -156,12 +157,13 @@ class StageFolder:
 
     @property
     def weights(self) -> Path:
-        """The kept weights."""
+        """The kept weights of a network, whose backbone the next stage begins from; no file where the learner is none."""
         return self.path / "weights.safetensors"
 
     def finished(self) -> bool:
-        """Say whether the stage's last file, `stage.json`, is there."""
-        return (self.path / "stage.json").is_file() and self.weights.is_file()
+        """Say whether the stage's last file, `stage.json`, is there, and what it learned."""
+        learned = (self.weights, self.path / PIPELINES_FILE)
+        return (self.path / "stage.json").is_file() and any(file.is_file() for file in learned)
 
     def record(self) -> StageRecord:
         """Return `stage.json`: a `LearnedRecord` where the stage learned.

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from segmentation.files import make_folder, write_whole
 
-__all__ = ["cache_folder", "cached", "read_cache", "write_cache"]
+__all__ = ["cache_folder", "cached", "cached_array", "read_cache", "write_cache"]
 
 T = TypeVar("T")
 
@@ -42,6 +45,22 @@ def cached(kind: str, key: str, make: Callable[[], Any]) -> Any:
     except (OSError, ValueError):  # absent, or damaged: it is made again
         value = make()
     write_cache(path, lambda temporary: temporary.write_text(json.dumps(value), "utf-8"))
+    return value
+
+
+def cached_array(kind: str, key: str, make: Callable[[], npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """Return the array that `make` returns from the cache or into it; see `cached`."""
+    path = cache_folder() / kind / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
+    known = read_cache(path, lambda file: np.load(file))
+    if isinstance(known, np.ndarray):
+        return known
+    value = make()
+
+    def save(temporary: Path) -> None:
+        with temporary.open("wb") as stream:  # a path would get a suffix
+            np.save(stream, value)
+
+    write_cache(path, save)
     return value
 
 

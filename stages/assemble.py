@@ -245,7 +245,8 @@ def make_task(stage: Assembled, split: Split, preprocess: Preprocess, tell: Told
     segment = "" if settings.segment.method == "none" else f", segment by {settings.segment.method}"
     told = _bind(tell, f"{name}: decode at {settings.image_size} px{segment}")
     images = preprocess.store(stage.samples, stage.fingerprint, told)
-    return Task(images, stage.labels(), rows, stage.classes, preprocess)
+    _, groups = np.unique([group_of(sample) for sample in stage.samples], return_inverse=True)
+    return Task(images, stage.labels(), rows, stage.classes, preprocess, groups.astype(np.int64))
 
 
 def _file(number: int, stage: Assembled) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from segmentation.settings import Settings
+from stages.classical_settings import DEEP, ClassicalSettings, LearnerName
 from stages.data_settings import DataSettings
 
 __all__ = [
@@ -332,14 +333,46 @@ class PreprocessSettings(Settings):
 
 
 class StageSettings(Settings):
-    """One stage that learns: data, preprocessing, head, augmentation and training."""
+    """One stage that learns: data, preprocessing, who learns, and how."""
 
     data: DataSettings
     split: SplitSettings = SplitSettings()
     preprocess: PreprocessSettings = PreprocessSettings()
+    learner: LearnerName = Field(
+        "network", description="network, or a classifier on features: svm, forest and others"
+    )
+    classical: ClassicalSettings = Field(ClassicalSettings(), description="of learners that are no network")
     head: Annotated[HeadSettings, BeforeValidator(_head_of)] = HeadSettings()
     augment: AugmentSettings = AugmentSettings()
     train: TrainSettings = TrainSettings()
+
+    @property
+    def backbone(self) -> bool:
+        """Whether it learns from the backbone of the stage before."""
+        return self.learner == "network" or DEEP in self.classical.features
+
+    @property
+    def pool(self) -> str:
+        """Global pooling of that backbone."""
+        return self.head.pool if self.learner == "network" else self.classical.pool
+
+    @model_validator(mode="after")
+    def _classical(self) -> StageSettings:
+        segment = self.preprocess.segment
+        if self.learner == "network":
+            return self
+        if "shape" in self.classical.features and (segment.method == "none" or segment.use == "crop"):
+            got = "method none" if segment.method == "none" else "use crop"
+            raise ValueError(
+                f"Expected `preprocess.segment` to leave white cells on black for the feature shape, but got {got}; "
+                "do give --segment hsv or another method with use black, or leave shape out"
+            )
+        if self.classical.balance != "none" and self.learner in ("knn", "mlp"):
+            raise ValueError(
+                f"Expected `classical.balance` to be none for {self.learner}, which knows no class weights, but got "
+                f"{self.classical.balance}; do leave it out or choose another learner"
+            )
+        return self
 
 
 class ImageNetSettings(Settings):

@@ -22,6 +22,7 @@ class Task:
         rows: Which images belong to `train`, `validation` and `test`.
         classes: Their names, by index.
         preprocess: What the images went through; the model that learns from them carries it on.
+        groups: Number of the patient, slide, field or cluster of every image, (N,): what folds inside the training part respect.
     """
 
     images: npt.NDArray[np.uint8]
@@ -29,3 +30,4 @@ class Task:
     rows: dict[str, npt.NDArray[np.int64]]
     classes: tuple[str, ...]
     preprocess: Preprocess
+    groups: npt.NDArray[np.int64]

@@ -15,7 +15,9 @@ from mtl.cli.options import (
     Config,
     ConfigFile,
     Epochs,
+    Features,
     ImageSize,
+    Learner,
     MultiCell,
     Name,
     Runs,
@@ -32,6 +34,7 @@ from mtl.cli.options import (
     given_of,
     overrides,
     show,
+    with_learner,
 )
 from mtl.comparison.settings import CompareSettings
 from mtl.loading import load_settings
@@ -55,6 +58,8 @@ def benchmark(
     workers: Workers = None,
     backbone: Backbone = None,
     weights: Weights = None,
+    learner: Learner = None,
+    features: Features = None,
     config: Config = "default",
     name: Name = None,
     runs: Runs = Path("runs"),
@@ -82,7 +87,9 @@ def benchmark(
     ))  # fmt: skip
     if five_by_two:
         given |= {"benchmark.repeats": 5, "benchmark.folds": 2}
-    settings = load_settings(BenchmarkSettings, config, given, sets or ())
+    settings = with_learner(
+        lambda keys: load_settings(BenchmarkSettings, config, keys, sets or ()), given, learner, features
+    )
 
     if settings.benchmark.alone:
         cross_validate(settings, runs, workers, as_json)

@@ -6,14 +6,15 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import typer
 
+from mtl.config import STAGE_FIELDS, Experiment
+from mtl.errors import ConfigError
 from segmentation.settings import Settings
-from stages import STAGES
 
 if TYPE_CHECKING:
     from mtl.benchmark.plan import BenchmarkSettings
@@ -27,7 +28,9 @@ __all__ = [
     "Device",
     "Devices",
     "Epochs",
+    "Features",
     "ImageSize",
+    "Learner",
     "MultiCell",
     "Name",
     "Precision",
@@ -47,6 +50,7 @@ __all__ = [
     "given_of",
     "overrides",
     "show",
+    "with_learner",
 ]
 
 Accelerator = Annotated[str | None, typer.Option(help="auto, cpu, gpu, mps.")]
@@ -68,7 +72,17 @@ ConfigFile = Annotated[str | None, typer.Option("--config", help="YAML file with
 Devices = Annotated[str | None, typer.Option(help="Number of devices, or auto.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of every learning stage.")]
+Features = Annotated[
+    str | None,
+    typer.Option(help="Of --learner, such as glcm,lbp; deep is the backbone's.", metavar="NAME,NAME..."),
+]
 ImageSize = Annotated[int | None, typer.Option(help="Side in px that images are resized to.")]
+Learner = Annotated[
+    str | None,
+    typer.Option(
+        help="What learns the last stage of a chain: network, svm, forest, knn, bayes, tree, boosting, mlp, logistic or vote."
+    ),
+]
 MultiCell = Annotated[
     list[str] | None, typer.Option(help="Data of stage 3 as NAME:FOLDER; several times for several sources.")
 ]
@@ -102,7 +116,9 @@ _STAGE_KEYS = {
     "image_size": "preprocess.image_size",
     "segment": "preprocess.segment.method",
 }
-_STAGES = tuple(STAGES[number].name for number in (2, 3))
+_STAGES = tuple(STAGE_FIELDS.values())
+
+E = TypeVar("E", bound=Experiment)
 
 
 class Result(Protocol):
@@ -163,6 +179,34 @@ def overrides(**flags: Any) -> dict[str, Any]:
         else:
             found[flag] = value
     return found
+
+
+def with_learner(
+    read: Callable[[dict[str, Any]], E], given: dict[str, Any], learner: str | None, features: str | None
+) -> E:
+    """Return an experiment whose last stages are learned by what `--learner` and `--features` say; those before stay as they are.
+
+    Args:
+        read: Reads the experiment from dotted keys.
+        given: Keys of the other flags.
+        learner: As given.
+        features: As given.
+
+    Raises:
+        ConfigError: If the experiment is none, or features are given to a network.
+    """
+    experiment = read(given)
+    flags = given_of(**{"learner": learner, "classical.features": features})
+    if not flags:
+        return experiment
+    chains = getattr(getattr(experiment, "benchmark", None), "chains", ()) or experiment.chains()
+    ends = sorted({chain[-1] for chain in chains if chain[-1] in STAGE_FIELDS})
+    if features is not None and any((learner or experiment.stage(end).learner) == "network" for end in ends):
+        raise ConfigError(
+            f"Expected `--features` beside a `--learner` that is no network, but got {features!r} alone; do add --learner svm"
+        )
+    more = {f"{STAGE_FIELDS[end]}.{key}": value for end in ends for key, value in flags.items()}
+    return read(given | more)
 
 
 def below(section: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from mtl.cli.options import (
     Backbone,
     Devices,
     Epochs,
+    Features,
     ImageSize,
+    Learner,
     MultiCell,
     Name,
     Precision,
@@ -29,6 +31,7 @@ from mtl.cli.options import (
     cross_validate,
     overrides,
     show,
+    with_learner,
 )
 from mtl.errors import ConfigError
 
@@ -44,6 +47,8 @@ def run(
     ] = None,
     backbone: Backbone = None,
     weights: Weights = None,
+    learner: Learner = None,
+    features: Features = None,
     config: RunConfig = None,
     name: Name = None,
     runs: Runs = Path("runs"),
@@ -108,7 +113,7 @@ def run(
             f"Expected `--folds` without {flag}, but got both; do leave it out, or compare chains with `mtl benchmark --folds`"
         )
     base = config if config is not None else config_to_continue(start) if start else "default"
-    experiment = load_config(base, given, sets or ())
+    experiment = with_learner(lambda keys: load_config(base, keys, sets or ()), given, learner, features)
     if folds is not None:
         cross_validate(BenchmarkSettings.of_folds(experiment, folds), runs, workers, as_json)
         return

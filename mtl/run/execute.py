@@ -105,10 +105,12 @@ def find_start(path: Path, experiment: Experiment) -> StageFolder:
     """
     alone = StageFolder(path)
     known = [alone] if alone.finished() else open_run(path).finished_stages()
-    before = [stage for stage in known if stage.record().number < experiment.stages[0]]
+    before = [
+        stage for stage in known if stage.record().number < experiment.stages[0] and stage.weights.is_file()
+    ]
     if not before:
         raise RunError(
-            f"Expected `--from` {path} to hold a finished stage before stage {experiment.stages[0]}, but it has none; do run that stage first"
+            f"Expected `--from` {path} to hold a finished network before stage {experiment.stages[0]}, but it has none; do run that stage first"
         )
     return max(reversed(before), key=lambda stage: stage.record().number)
 

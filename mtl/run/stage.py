@@ -22,7 +22,8 @@ from segmentation.files import write_json, write_table
 from stages import STAGES
 from stages.assemble import Assembled, make_task
 from stages.learners.classical.colour import colour_baselines
-from stages.learners.model import Fitting, Floats, Model
+from stages.learners.classical.model import ClassicalLearner
+from stages.learners.model import Fitting, Floats, Learner, Model
 from stages.learners.network.backbones import imagenet_backbone
 from stages.learners.network.fingerprint import backbone_fingerprint
 from stages.learners.network.model import NetworkLearner, NetworkModel
@@ -153,8 +154,8 @@ class StageMaker:
         watch: Watch | None = None,
         *,
         flips: bool = False,
-    ) -> NetworkLearner:
-        """Return what learns a stage from its parent's weights.
+    ) -> Learner:
+        """Return what learns a stage: the one place that picks it.
 
         Args:
             number: 1 (continued), 2 or 3.
@@ -162,18 +163,29 @@ class StageMaker:
             preprocess: Fitted on the training part.
             parent: The finished stage before it.
             progress: Told about every step.
-            watch: Looks at every validation.
-            flips: Whether the model averages over mirror images.
+            watch: Looks at every validation, where there are epochs.
+            flips: Whether a network averages over mirror images.
 
         Raises:
-            RunError: If the parent holds another backbone.
+            RunError: If the parent holds another backbone, or none where one is needed.
         """
         settings, origin = self.experiment.stage(number), parent.record()
+        classical = ClassicalLearner(
+            settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, progress
+        )
+        if not settings.backbone:
+            return classical
+        if not parent.weights.is_file():
+            raise RunError(
+                f"Expected {parent.path} to leave a backbone to stage {number}, but its learner is no network; do begin from a stage before it"
+            )
         if origin.weights.backbone != find_backbone(self.experiment.backbone):
             raise RunError(
                 f"Expected `--from` to hold weights of {self.experiment.backbone}, but it holds {origin.weights.backbone}; "
                 f"do give --backbone {origin.weights.backbone}"
             )
+        if settings.learner != "network":
+            return classical
         bank = _feature_bank(origin, settings, data, preprocess)
         return NetworkLearner(
             settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, flips, progress, bank, watch
@@ -182,6 +194,9 @@ class StageMaker:
     def _key(
         self, number: int, settings: StageSettings, data: Assembled, split: Split, origin: StageRecord
     ) -> str:
+        # What a learner does not look at decides nothing: two chains share a stage on features that know no backbone.
+        network = settings.learner == "network"
+        unasked = ("learner", "classical") if network else ("head", "augment", "train")
         return stage_key(
             number,
             settings.model_dump(
@@ -190,12 +205,12 @@ class StageMaker:
                     "data": {"root": True, "sources": {"__all__": {"root"}}},
                     "split": {"folder"},
                     "preprocess": True,
+                    **dict.fromkeys(unasked, True),
                 },
             ),
             data.fingerprint,
             split.to_json(),
-            origin.key,
-            self.experiment.backbone,
+            *((origin.key, self.experiment.backbone) if settings.backbone else ()),
             self.experiment.seed,
             self.experiment.hardware.precision,
             self.experiment.evaluation.model_dump(mode="json"),
@@ -237,7 +252,7 @@ class _Scoring:
             device, precision = model.inference.device, model.inference.precision
         return LearnedRecord(
             number=number, name=STAGES[number].name, key=key, parent=origin.key, start=origin.backbone, lineage=tuple(dict.fromkeys((*origin.lineage, number))),
-            weights=origin.weights, seconds=fitting.seconds, backbone=backbone_fingerprint(self.folder.weights), classes=self.data.classes, settings=self.experiment.stage(number),
+            weights=origin.weights, seconds=fitting.seconds, backbone=backbone_fingerprint(self.folder.weights) if self.folder.weights.is_file() else None, classes=self.data.classes, settings=self.experiment.stage(number),
             data=self._data(origin.weights), best_epoch=fitting.best_epoch, parameters=fitting.parameters, device=device, precision=precision,
             evaluation=evaluation, baselines=baselines, over_colour=over_colour,
         )  # fmt: skip

@@ -29,7 +29,10 @@ from stages.task import Task
 __all__ = ["MODEL_FILE", "Fitting", "Learner", "Model", "Prediction", "load_model"]
 
 MODEL_FILE = "model.json"
-_KINDS: Mapping[str, str] = {"network": "stages.learners.network.model.NetworkModel"}
+_KINDS: Mapping[str, str] = {
+    "network": "stages.learners.network.model.NetworkModel",
+    "classical": "stages.learners.classical.model.ClassicalModel",
+}
 """Class that reads each kind of `model.json`; imported when it is needed."""
 
 Image = npt.NDArray[np.uint8]
@@ -46,7 +49,7 @@ class Fitting:
         history: Scores by epoch; empty for learners without epochs.
         best_epoch: Whose weights were kept, from 0.
         seconds: Of the training.
-        parameters: Numbers that were learned or can be.
+        parameters: Numbers that were learned or can be; 0 for learners that have none to count.
     """
 
     history: tuple[Mapping[str, float], ...]

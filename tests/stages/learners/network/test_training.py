@@ -25,7 +25,8 @@ def make_task(count: int = 48, size: int = 32) -> Task:
     images = random.integers(60, 120, (count, size, size, 3)).astype(np.uint8)
     images[labels == 1, 8:24, 8:24] = 230
     parts = {"train": np.arange(0, 32), "validation": np.arange(32, 40), "test": np.arange(40, count)}
-    return Task(images, labels, parts, ("dark", "bright"), Preprocess(PreprocessSettings(image_size=size)))
+    preprocess = Preprocess(PreprocessSettings(image_size=size))
+    return Task(images, labels, parts, ("dark", "bright"), preprocess, np.arange(count) // 2)
 
 
 def make_settings(**train: object) -> StageSettings:

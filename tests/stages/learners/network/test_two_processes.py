@@ -24,7 +24,12 @@ def odd_task(folder: Path) -> Task:
     np.save(folder / "store.npy", task.images)
     task.rows["train"], task.rows["validation"] = np.arange(0, 29), np.arange(32, 39)
     return Task(
-        np.load(folder / "store.npy", mmap_mode="r"), task.labels, task.rows, task.classes, task.preprocess
+        np.load(folder / "store.npy", mmap_mode="r"),
+        task.labels,
+        task.rows,
+        task.classes,
+        task.preprocess,
+        task.groups,
     )
 
 
