@@ -38,7 +38,7 @@ __all__ = [
     "stage_key",
 ]
 
-_FORMAT = 5  # raise it when what stands in a stage folder changes, so that none is reused from before
+_FORMAT = 6  # raise it when what stands in a stage folder changes, so that none is reused from before
 _PACKAGES = (
     "torch",
     "torchvision",
@@ -99,7 +99,7 @@ def by_epoch(histories: Sequence[Sequence[Mapping[str, float]]], column: str) ->
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a stage said of its N test images.
+    """What a model said of N images.
 
     Attributes:
         classes: K names, in the order of the probabilities.
@@ -206,7 +206,18 @@ class StageFolder:
         Raises:
             RunError: If the table is missing or damaged.
         """
-        with self._table("predictions.csv") as rows:
+        return self._predictions("predictions.csv")
+
+    def validation(self) -> Predictions:
+        """Return what was said of the validation part, as `validation.csv` holds it.
+
+        Raises:
+            RunError: If the table is missing or damaged.
+        """
+        return self._predictions("validation.csv")
+
+    def _predictions(self, name: str) -> Predictions:
+        with self._table(name) as rows:
             columns = [name for name in rows[0] if name.startswith("p_")]
             return Predictions(
                 classes=tuple(name.removeprefix("p_") for name in columns),

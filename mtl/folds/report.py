@@ -10,8 +10,9 @@ from typing import Any
 
 from mtl.folds.content import FoldsContent, ModelFolds, Score
 from mtl.folds.pool import write_pooled
-from mtl.folds.tables import SPREAD, Table, model_tables, overview_tables, plain
+from mtl.folds.tables import SPREAD, model_tables, overview_tables
 from mtl.report.page import render_page
+from mtl.report.tables import markdown, plain
 from segmentation.files import finite, write_json, write_table, write_text
 
 __all__ = ["FoldsWritten", "folds_html", "folds_markdown", "headline", "write_folds"]
@@ -95,11 +96,11 @@ def folds_markdown(content: FoldsContent) -> str:
     lines += [headline(content, model) + "\n" for model in content.models]
     lines += [f"- {note}" for note in content.notes] + [""]
     for table in overview_tables(content):
-        lines += _markdown(table, "##")
+        lines += markdown(table, "##")
     for model in content.models:
         lines += [f"## {model.backbone}", ""]
         for table in model_tables(model):
-            lines += _markdown(table, "###")
+            lines += markdown(table, "###")
     return "\n".join([*lines, f"    {content.command}", ""])
 
 
@@ -126,15 +127,6 @@ def write_folds(content: FoldsContent, folder: Path) -> FoldsWritten:
     write_text(folder / "report.md", folds_markdown(content))
     write_text(folder / "report.html", folds_html(content))
     return FoldsWritten(content, folder, tuple(predictions))
-
-
-def _markdown(table: Table, level: str) -> list[str]:
-    def line(row: tuple[str, ...]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in row) + " |"
-
-    rule = "|---|" + "---:|" * (len(table.header) - 1)
-    note = [table.note, ""] if table.note else []
-    return [f"{level} {table.title}", "", line(table.header), rule, *map(line, table.rows), "", *note]
 
 
 def _told(score: Score) -> str:

@@ -4,37 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from mtl.folds.content import FoldsContent, Kind, ModelFolds, Score
+from mtl.report.tables import Table
 from stages.confusion import RATES
 
-__all__ = ["SPREAD", "Table", "model_tables", "overview_tables", "plain"]
+__all__ = ["SPREAD", "model_tables", "overview_tables"]
 
 SPREAD = "mean ± SD"
 """Begins the rows that say how the folds differ."""
 
 _HEAD = {"precision": "precision", "recall": "recall", "specificity": "specificity", "f1": "F1", "accuracy": "accuracy",
          "auroc": "AUROC"}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text.
-
-    Attributes:
-        title: What it shows.
-        header: Of the columns; the first one names the row.
-        rows: Of text.
-        note: How to read it, a sentence or none.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
 
 
 def overview_tables(content: FoldsContent) -> list[Table]:
@@ -66,23 +49,6 @@ def overview_tables(content: FoldsContent) -> list[Table]:
 def model_tables(model: ModelFolds) -> list[Table]:
     """Return what is said of one backbone: all classes, each class, areas under the ROC, confusion, folds."""
     return [_whole(model), _classes(model), _areas(model), _confusion(model), _folds(model)]
-
-
-def plain(table: Table) -> str:
-    """Return a table for a terminal: columns aligned, the first to the left."""
-    rows = [table.header, *table.rows]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(table.header))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    rule = "-" * max(map(len, lines))
-    return "\n".join(
-        [table.title, rule, lines[0], rule, *lines[1:], rule, *([table.note] if table.note else [])]
-    )
 
 
 def _models(content: FoldsContent, title: str, kind: Kind, note: str) -> Table:

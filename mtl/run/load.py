@@ -9,24 +9,33 @@ from mtl.records import LearnedRecord
 from mtl.runs import StageFolder, open_run
 from stages.learners.model import MODEL_FILE, Model, load_model
 
-__all__ = ["load"]
+__all__ = ["load", "locate"]
 
 
 def load(path: Path | str, chain: str | None = None, stage: int | None = None) -> Model:
-    """Read a trained model.
-
-    Args:
-        path: Run folder, or the folder of one of its stages.
-        chain: Of a run's chains, such as `"1,3"`; the first if None.
-        stage: Number of the stage; the last of the chain if None.
+    """Read a trained model; see `locate`.
 
     Raises:
         RunError: If the run is not finished, or has no such chain or stage.
         ModelError: If the model is damaged.
     """
+    return load_model(locate(path, chain, stage))
+
+
+def locate(path: Path | str, chain: str | None = None, stage: int | None = None) -> Path:
+    """Return the folder of a trained model.
+
+    Args:
+        path: Run folder, the folder of one of its stages, or that of an ensemble.
+        chain: Of a run's chains, such as `"1,3"`; the first if None.
+        stage: Number of the stage; the last of the chain if None.
+
+    Raises:
+        RunError: If the run is not finished, or has no such chain or stage.
+    """
     folder = Path(path)
     if (folder / MODEL_FILE).is_file():
-        return load_model(folder)
+        return folder
     run = open_run(folder)
     record = run.record()
     chosen = chain or next(iter(record.chains))
@@ -46,4 +55,4 @@ def load(path: Path | str, chain: str | None = None, stage: int | None = None) -
         raise RunError(
             f"Expected `stage` to be one that learned in chain {chosen} of {folder} ({known}), but got {number}; do choose one"
         )
-    return load_model(learned[number])
+    return learned[number]

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mtl.config import Experiment
 from mtl.records import OverColour, SourceRecord
+from mtl.runs import Predictions
 from segmentation.files import write_table
 from stages.data.sample import Sample
 from stages.data.sources import SourceSet
 from stages.metrics import Evaluation, evaluate, paired_difference
 
-__all__ = ["Scorer", "group_name", "source_record", "write_predictions"]
+__all__ = ["Scorer", "group_name", "source_record", "write_predictions", "write_said"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -73,13 +73,22 @@ def write_predictions(path: Path, samples: Sequence[Sample], classes: Sequence[s
     Raises:
         WriteError: If it cannot be written.
     """
-    table: list[list[Any]] = []
-    for sample, scores in zip(samples, votes, strict=True):
-        said = classes[int(scores.argmax())]
-        table.append(
-            [sample.name, sample.label, sample.group or "", said, *(f"{score:.9g}" for score in scores)]
-        )
-    write_table(path, ["name", "label", "group", "predicted", *(f"p_{name}" for name in classes)], table)
+    names, labels, groups = (
+        tuple(getattr(sample, field) or "" for sample in samples) for field in ("name", "label", "group")
+    )
+    said = tuple(classes[int(scores.argmax())] for scores in votes)
+    write_said(path, Predictions(tuple(classes), names, labels, groups, said, votes))
+
+
+def write_said(path: Path, told: Predictions) -> None:
+    """Write predictions as the table that `StageFolder.predictions` reads.
+
+    Raises:
+        WriteError: If it cannot be written.
+    """
+    rows = zip(told.names, told.labels, told.groups, told.predicted, told.probabilities, strict=True)
+    table = [(*names, *(f"{score:.9g}" for score in votes)) for *names, votes in rows]
+    write_table(path, ["name", "label", "group", "predicted", *(f"p_{name}" for name in told.classes)], table)
 
 
 def source_record(source: SourceSet, samples: Sequence[Sample]) -> SourceRecord:

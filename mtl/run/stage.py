@@ -240,6 +240,11 @@ class _Scoring:
         baselines: dict[str, Evaluation] = {}
         tested = self.task.rows["test"]
         device, precision = "", ""
+        watched = self.task.rows["validation"]
+        if len(watched):  # what ensembles and thresholds are chosen on
+            votes = model.prepared_probabilities(self.task.images[watched])
+            samples = [self.data.samples[row] for row in watched]
+            write_predictions(self.folder.path / "validation.csv", samples, self.data.classes, votes)
         if len(tested):
             votes = model.prepared_probabilities(self.task.images[tested])
             samples = [self.data.samples[row] for row in tested]

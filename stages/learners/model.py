@@ -26,18 +26,19 @@ from stages.preprocess import Fitted, Preprocess
 from stages.settings import PreprocessSettings
 from stages.task import Task
 
-__all__ = ["MODEL_FILE", "Fitting", "Learner", "Model", "Prediction", "load_model"]
+__all__ = ["AT_ONCE", "MODEL_FILE", "Fitting", "Learner", "Model", "Prediction", "load_model"]
 
 MODEL_FILE = "model.json"
 _KINDS: Mapping[str, str] = {
-    "network": "stages.learners.network.model.NetworkModel",
     "classical": "stages.learners.classical.model.ClassicalModel",
+    "ensemble": "stages.learners.ensemble.model.EnsembleModel",
+    "network": "stages.learners.network.model.NetworkModel",
 }
 """Class that reads each kind of `model.json`; imported when it is needed."""
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
-_AT_ONCE = 64
+AT_ONCE = 64
 """Images that are prepared at a time, so that any number of them takes bounded memory."""
 
 
@@ -165,7 +166,7 @@ class Model(ABC):
 
     def _prepared(self, images: Iterable[Image]) -> Iterator[Image]:
         rest = iter(images)
-        while batch := [self.preprocess(_checked(image)) for image in islice(rest, _AT_ONCE)]:
+        while batch := [self.preprocess(_checked(image)) for image in islice(rest, AT_ONCE)]:
             yield np.stack(batch)
 
 

@@ -17,7 +17,8 @@ from mtl.errors import RunError
 from mtl.folds.content import FoldsContent, ModelFolds, model_folds
 from mtl.folds.pool import Pooled, choose, pool, write_pooled
 from mtl.folds.report import folds_html, folds_markdown, write_folds
-from mtl.folds.tables import model_tables, overview_tables, plain
+from mtl.folds.tables import model_tables, overview_tables
+from mtl.report.tables import plain
 from mtl.runs import Predictions
 from stages.bootstrap import group_index, resample_weights
 
