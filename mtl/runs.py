@@ -37,7 +37,7 @@ __all__ = [
     "stage_key",
 ]
 
-_FORMAT = 5  # raise it when what stands in a stage folder changes, so that none is reused from before
+_FORMAT = 6  # raise it when what stands in a stage folder changes, so that none is reused from before
 _PACKAGES = (
     "torch",
     "torchvision",
