@@ -6,7 +6,10 @@ From Python::
 
     model = mtl.load("runs/default")
     said = model.predict("smear.jpg")  # a Prediction: label and probabilities
-    said.label, said.probabilities
+    said.label, said.probabilities, said.unsure, said.unlike
+
+    smears = mtl.Predictor("runs/default")
+    field = smears.predict("smear.jpg")  # a FieldSaid: its class, its cells, its blasts, as `mtl predict` writes them
 
 `load` gives a `Model`: segmentation, resizing, normalisation, classes and the network in one, the very code that training used.
 """
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mtl.config import Experiment, load_config
     from mtl.errors import MtlError
+    from mtl.predict.predictor import Predictor
     from mtl.run.execute import execute
     from mtl.run.load import load
     from stages.learners.model import Learner, Model, Prediction
@@ -29,6 +33,7 @@ __all__ = [
     "Model",
     "MtlError",
     "Prediction",
+    "Predictor",
     "__version__",
     "execute",
     "load",
@@ -38,6 +43,7 @@ __all__ = [
 _PLACES = {
     "Experiment": "mtl.config", "load_config": "mtl.config", "MtlError": "mtl.errors", "execute": "mtl.run.execute",
     "load": "mtl.run.load", "Learner": "stages.learners.model", "Model": "stages.learners.model", "Prediction": "stages.learners.model",
+    "Predictor": "mtl.predict.predictor",
 }  # fmt: skip
 
 

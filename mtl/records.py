@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Va
 
 from mtl.errors import RunError
 from segmentation.files import read_json, write_json
+from stages.calibrate import Certainty
 from stages.learners.network.weights import WeightRecord
 from stages.metrics import Evaluation, Interval
 from stages.settings import StageSettings
@@ -27,6 +28,7 @@ __all__ = [
     "RunRecord",
     "SourceRecord",
     "StageRecord",
+    "TrustRecord",
     "read_record",
     "read_stage",
     "write_record",
@@ -150,6 +152,30 @@ class ExternalRecord(Record):
     over_colour: OverColour | None
 
 
+class TrustRecord(Record):
+    """What a stage's calibration found on the validation part, and is worth on the test part.
+
+    Attributes:
+        certainty: As the model carries it.
+        ece_before: Expected calibration error of the test part at temperature 1.
+        ece_after: At the model's temperature.
+        coverage: Part of the test images of a class whose set holds it; None where there are none.
+        set_size: Mean classes in a set.
+        answered: Part of the test images that are not unsure.
+        answered_accuracy: Of those; None where all are unsure.
+        unlike: Part of the test images that are called unlike the training data.
+    """
+
+    certainty: Certainty
+    ece_before: Number
+    ece_after: Number
+    coverage: dict[str, float | None]
+    set_size: Number
+    answered: float
+    answered_accuracy: float | None
+    unlike: float
+
+
 class StageRecord(Record):
     """`stage.json` of stage 1, and what every stage has.
 
@@ -188,6 +214,7 @@ class LearnedRecord(StageRecord):
         evaluation: Scores on the test part, if there is one.
         baselines: The colour-only baselines on the same images.
         over_colour: The model's lead over the better baseline.
+        trust: How sure it may be; None without a validation or a test part.
         tests: Scores on data sets that no stage has seen, the newest last; they may come after the stage is finished.
     """
 
@@ -203,6 +230,7 @@ class LearnedRecord(StageRecord):
     evaluation: Scored | None
     baselines: dict[str, Scored]
     over_colour: OverColour | None
+    trust: TrustRecord | None = None
     tests: tuple[ExternalRecord, ...] = ()
 
 

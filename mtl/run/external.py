@@ -111,7 +111,7 @@ class ExternalTests:
     def _scored(self, folder: StageFolder, number: int, key: str, external: External) -> ExternalRecord:
         model, samples = load_model(folder.path), external.samples
         images = model.preprocess.store(samples, external.fingerprint)
-        votes = model.prepared_probabilities(images)
+        votes = model.calibrated(model.prepared_probabilities(images))
         scorer = Scorer(self.experiment, samples, model.classes)
         over_colour = None
         baselines: dict[str, Evaluation] = {}

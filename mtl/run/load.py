@@ -9,7 +9,7 @@ from mtl.records import LearnedRecord
 from mtl.runs import StageFolder, open_run
 from stages.learners.model import MODEL_FILE, Model, load_model
 
-__all__ = ["load", "locate"]
+__all__ = ["learned_stages", "load", "locate"]
 
 
 def load(path: Path | str, chain: str | None = None, stage: int | None = None) -> Model:
@@ -36,23 +36,38 @@ def locate(path: Path | str, chain: str | None = None, stage: int | None = None)
     folder = Path(path)
     if (folder / MODEL_FILE).is_file():
         return folder
-    run = open_run(folder)
-    record = run.record()
-    chosen = chain or next(iter(record.chains))
-    if chosen not in record.chains:
-        raise RunError(
-            f"Expected `chain` to be one of {' and '.join(record.chains)} of {folder}, but got {chosen!r}; do choose one"
-        )
-    places = [run.stages / name for name in record.chains[chosen] if (run.stages / name).is_dir()]
-    learned = {
-        told.number: place
-        for place in places
-        if isinstance(told := StageFolder(place).record(), LearnedRecord)
-    }
+    learned = learned_stages(folder, chain)
     number = stage if stage is not None else max(learned, default=0)
     if number not in learned:
         known = ", ".join(map(str, learned)) or "none"
         raise RunError(
-            f"Expected `stage` to be one that learned in chain {chosen} of {folder} ({known}), but got {number}; do choose one"
+            f"Expected `stage` to be one that learned in {f'chain {chain} of ' if chain else ''}{folder} ({known}), but got {number}; do choose one"
         )
-    return learned[number]
+    return learned[number].path
+
+
+def learned_stages(path: Path, chain: str | None = None) -> dict[int, StageFolder]:
+    """Return the stages that learned, by number: of a chain of a finished run, or the one whose folder was given.
+
+    Args:
+        path: Run folder, or the folder of one of its stages.
+        chain: Of a run's chains, such as `"1,3"`; the first if None.
+
+    Raises:
+        RunError: If the run is not finished, or has no such chain.
+    """
+    if (path / MODEL_FILE).is_file():
+        alone = StageFolder(path)
+        return {alone.record().number: alone}
+    run = open_run(path)
+    record = run.record()
+    chosen = chain or next(iter(record.chains))
+    if chosen not in record.chains:
+        raise RunError(
+            f"Expected `chain` to be one of {' and '.join(record.chains)} of {path}, but got {chosen!r}; do choose one"
+        )
+    places = [StageFolder(run.stages / name) for name in record.chains[chosen]]
+    if record.start:  # it lies in another run
+        places.insert(0, StageFolder(record.start))
+    found = [place for place in places if place.finished()]
+    return {told.number: place for place in found if isinstance(told := place.record(), LearnedRecord)}

@@ -16,11 +16,13 @@ from mtl.progress import Steps
 from mtl.records import DataRecord, LearnedRecord, StageRecord, write_record
 from mtl.run.content import learning_title
 from mtl.run.scoring import Scorer, group_name, source_record, write_predictions
+from mtl.run.trust import trust_record
 from mtl.runs import RunFolder, StageFolder, follows, stage_key
 from segmentation.cache import cache_folder
 from segmentation.files import write_json, write_table
 from stages import STAGES
 from stages.assemble import Assembled, make_task
+from stages.framing import cell_frame
 from stages.learners.classical.colour import colour_baselines
 from stages.learners.classical.model import ClassicalLearner
 from stages.learners.model import Fitting, Floats, Learner, Model
@@ -134,6 +136,10 @@ class StageMaker:
             if follows():
                 folder.wait()
                 return folder
+            model.calibrate(task, [group_name(sample) for sample in data.samples])
+            if number == 2:
+                model.frame = cell_frame([data.samples[row] for row in task.rows["train"]])
+            model.save(folder.path)
             write_json(folder.path / "learned.json", parent.learned().after(data.samples, split).parts)
             write_record(
                 folder.path / "stage.json",
@@ -236,7 +242,7 @@ class _Scoring:
         header = list(dict.fromkeys(column for row in fitting.history for column in row))
         rows = [[row.get(column, "") for column in header] for row in fitting.history]
         write_table(self.folder.path / "history.csv", header, rows)
-        evaluation, over_colour = None, None
+        evaluation, over_colour, trust = None, None, None
         baselines: dict[str, Evaluation] = {}
         tested = self.task.rows["test"]
         device, precision = "", ""
@@ -246,7 +252,9 @@ class _Scoring:
             samples = [self.data.samples[row] for row in watched]
             write_predictions(self.folder.path / "validation.csv", samples, self.data.classes, votes)
         if len(tested):
-            votes = model.prepared_probabilities(self.task.images[tested])
+            raw, features = model.prepared_answers(self.task.images[tested])
+            votes = model.calibrated(raw)
+            trust = trust_record(model, raw, features, self.task.labels[tested])
             samples = [self.data.samples[row] for row in tested]
             scorer = Scorer(self.experiment, samples, self.data.classes)
             evaluation = scorer.evaluate(votes)
@@ -259,7 +267,7 @@ class _Scoring:
             number=number, name=STAGES[number].name, key=key, parent=origin.key, start=origin.backbone, lineage=tuple(dict.fromkeys((*origin.lineage, number))),
             weights=origin.weights, seconds=fitting.seconds, backbone=backbone_fingerprint(self.folder.weights) if self.folder.weights.is_file() else None, classes=self.data.classes, settings=self.experiment.stage(number),
             data=self._data(origin.weights), best_epoch=fitting.best_epoch, parameters=fitting.parameters, device=device, precision=precision,
-            evaluation=evaluation, baselines=baselines, over_colour=over_colour,
+            evaluation=evaluation, baselines=baselines, over_colour=over_colour, trust=trust,
         )  # fmt: skip
 
     def _data(self, weights: WeightRecord) -> DataRecord:

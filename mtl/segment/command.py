@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mtl.progress import Reporter, Steps
+from mtl.progress import Reporter
 from mtl.runs import hold, stage_key
 from mtl.segment.drawing import outlined
 from mtl.segment.inputs import Found, Job, content_of, find_images, pixels_of
-from mtl.segment.methods import Seen, Seer, Tell
+from mtl.segment.methods import Seen, Seer
 from mtl.segment.places import advised
 from mtl.segment.settings import SegmentImages
-from mtl.segment.threads import at_once, single_threaded
+from mtl.segment.stream import Large, in_order
 from segmentation.cells import Cell, crop_cell
-from segmentation.errors import SegmentationError
 from segmentation.files import make_folder, write_image, write_json, write_table, write_text
 from segmentation.masks import encode_mask
 from stages.data.images import decode_rgb
-from stages.errors import StagesError
 
 __all__ = ["COLUMNS", "Segmented", "segment_images"]
 
 _VERSION = 4  # raise it when outputs change, so that none is kept from before
-
-_LARGE = 8_000_000  # pixels
 
 COLUMNS = (
     "image", "output", "cell", "x", "y", "x0", "y0", "x1", "y1", "area_px", "nucleus_area_px", "nucleus_to_cytoplasm",
@@ -121,26 +114,16 @@ def _segment_all(found: Found, folder: Path, seer: Seer, *, alone: bool) -> Segm
     done: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     skipped = 0
-    workers = min(len(found.jobs), at_once())
-    with Reporter() as reporter, single_threaded(workers > 1) as begin:
-        large = _Large(reporter)
-        pool = ThreadPoolExecutor(workers, initializer=begin)
-        running = [pool.submit(_segment, job, folder, settings, seer, large) for job in found.jobs]
+
+    def work(job: Job, large: Large) -> tuple[dict[str, Any], bool]:
+        return _segment(job, folder, settings, seer, large)
+
+    with Reporter() as reporter:
         try:
-            for number, (job, future) in enumerate(zip(found.jobs, running, strict=True), 1):
-                try:
-                    record, old = future.result()
-                except (StagesError, SegmentationError, OSError) as error:
-                    if alone:
-                        raise
-                    failed[job.name] = str(error)
-                    reporter.say(f"{job.name}: {error}")
-                else:
-                    done.append(record)
-                    skipped += old
-                reporter.step("segment", number, len(found.jobs), job.name)
+            for record, old in in_order(found.jobs, work, reporter, "segment", failed, alone=alone):
+                done.append(record)
+                skipped += old
         finally:  # what is done stands in the table, even where the rest was interrupted
-            pool.shutdown(cancel_futures=True)
             write_table(folder / "cells.csv", COLUMNS, (row for record in done for row in record["rows"]))
     return _summary(folder, done, skipped, failed, found)
 
@@ -157,29 +140,7 @@ def _summary(
     return result
 
 
-class _Large:
-    """One large image at a time, lest several together run out of memory, with a bar of its tiles.
-
-    Args:
-        reporter: Shows the bar.
-    """
-
-    def __init__(self, reporter: Steps) -> None:
-        self._reporter, self._lock = reporter, Lock()
-
-    @contextmanager
-    def hold(self, name: str, pixels: int) -> Iterator[Tell | None]:
-        """Wait until it is this image's turn, and give who is to be told of its tiles; small ones wait for nobody."""
-        if pixels <= _LARGE:
-            yield None
-            return
-        with self._lock:
-            yield lambda tiles, total: self._reporter.step(
-                "tiles", tiles, max(total, 1), name if total else f"{name}: looking for cells"
-            )
-
-
-def _segment(job: Job, folder: Path, settings: str, seer: Seer, large: _Large) -> tuple[dict[str, Any], bool]:
+def _segment(job: Job, folder: Path, settings: str, seer: Seer, large: Large) -> tuple[dict[str, Any], bool]:
     # The record is written last: an image whose record fits is done.
     place = folder / "records" / f"{job.stem}.json"
     labels = folder / "labels" / f"{job.stem}.png"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from segmentation.cells import Cell
 from segmentation.masks import Labels, cell_of, nucleus_of
 
-__all__ = ["CELL_COLOUR", "NUCLEUS_COLOUR", "TRUTH_COLOUR", "outlined"]
+__all__ = ["CELL_COLOUR", "NUCLEUS_COLOUR", "TRUTH_COLOUR", "number_cells", "outlined", "sized"]
 
 Image = npt.NDArray[np.uint8]
 
@@ -35,12 +35,8 @@ def outlined(image: Image, labels: Labels, cells: Sequence[Cell] = (), truth: La
     Returns:
         (H', W', 3) uint8 RGB; small images are enlarged by a whole factor, those above 4096 px a side reduced to it.
     """
-    longest = max(image.shape[:2])
-    factor = min(max(1, round(_LEAST_SIDE / longest)), _MOST_SIDE / longest)
-    size = round(image.shape[1] * factor), round(image.shape[0] * factor)
-    smooth = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
-    grown = image.copy() if factor == 1 else cv2.resize(image, size, interpolation=smooth)
-    drawn: Image = np.asarray(grown, np.uint8)
+    drawn, factor = sized(image)
+    size = drawn.shape[1], drawn.shape[0]
     width = int(np.clip(round(max(size) / 320), 1, 4))
     layers = [(truth, TRUTH_COLOUR, TRUTH_COLOUR)] if truth is not None else []
     for mask, cell_colour, nucleus_colour in (*layers, (labels, CELL_COLOUR, NUCLEUS_COLOUR)):
@@ -49,17 +45,27 @@ def outlined(image: Image, labels: Labels, cells: Sequence[Cell] = (), truth: La
             lines, _ = cv2.findContours(mask_of, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(drawn, lines, -1, colour, width)
     if len(cells) > 1:
-        _number(drawn, cells, factor)
+        number_cells(drawn, {str(cell.instance): cell.box for cell in cells}, factor)
     return drawn
 
 
-def _number(drawn: Image, cells: Sequence[Cell], factor: float) -> None:
+def sized(image: Image) -> tuple[Image, float]:
+    """Return a copy of an image (H, W, 3) uint8 RGB to draw on, and by which factor it was enlarged or reduced for that."""
+    longest = max(image.shape[:2])
+    factor = min(max(1, round(_LEAST_SIDE / longest)), _MOST_SIDE / longest)
+    size = max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1)
+    smooth = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
+    grown = image.copy() if factor == 1 else cv2.resize(image, size, interpolation=smooth)
+    return np.asarray(grown, np.uint8), factor
+
+
+def number_cells(drawn: Image, texts: Mapping[str, tuple[int, int, int, int]], factor: float) -> None:
+    """Write texts beside boxes (x0, y0, x1, y1), in pixels of the image before `sized`, on what is drawn."""
     scale = max(0.55, max(drawn.shape[:2]) / 1600)
-    for cell in cells:
-        text = str(cell.instance)
+    for text, box in texts.items():
         (wide, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-        x = min(max(round(cell.box[2] * factor) + 3, 0), drawn.shape[1] - wide - 1)
-        y = min(max(round(cell.box[1] * factor), tall + 1), drawn.shape[0] - 2)
+        x = min(max(round(box[2] * factor) + 3, 0), drawn.shape[1] - wide - 1)
+        y = min(max(round(box[1] * factor), tall + 1), drawn.shape[0] - 2)
         for colour, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             place, weight = (x, y), max(1, round(scale * 2)) * thick
             cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, weight, cv2.LINE_AA)

@@ -1,6 +1,6 @@
 """The seam: a `Learner` makes a `Model` of a `Task`, and everything else stands on the `Model`.
 
-A model carries its preprocessing, its classes and (later) its calibration, and they are the very code that training used: running,
+A model carries its preprocessing, its classes and its calibration, and they are the very code that training used: running,
 tuning, predicting, serving, exporting, ensembles and federation ask it and never prepare an image themselves.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from segmentation.errors import ReadError
 from segmentation.files import read_json, write_json
+from stages.calibrate import Calibration, Certainty, Surroundings, fit_certainty
 from stages.data.images import decode_rgb
 from stages.errors import ModelError
 from stages.preprocess import Fitted, Preprocess
@@ -40,6 +41,8 @@ Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 AT_ONCE = 64
 """Images that are prepared at a time, so that any number of them takes bounded memory."""
+_LEARNED = 1000
+"""Training images that say where the training data lie, evenly spread."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,22 @@ class Prediction:
 
     Attributes:
         label: The most probable class.
-        probabilities: By class, summing to 1.
+        probabilities: By class, summing to 1, calibrated where the model is.
+        within: Classes that it may be: in nine of ten images of every class, that class is among them; empty without calibration.
+        unsure: Whether it is too improbable to be answered.
+        distance: To the training data, 1 for the farthest that is like them; None where it is not known.
     """
 
     label: str
     probabilities: Mapping[str, float]
+    within: tuple[str, ...] = ()
+    unsure: bool = False
+    distance: float | None = None
+
+    @property
+    def unlike(self) -> bool:
+        """Whether the image is unlike the training data: what is said of it means nothing."""
+        return self.distance is not None and self.distance > 1
 
 
 class Model(ABC):
@@ -85,14 +99,44 @@ class Model(ABC):
     def __init__(self, classes: tuple[str, ...], preprocess: Preprocess) -> None:
         self.classes = classes
         self.preprocess = preprocess
+        self.calibration: Calibration | None = None
+        self.frame: float | None = None
+        """Side of an image in parts of its cell's longer side, where the images are of one cell; see `stages.framing`."""
 
     @abstractmethod
     def prepared_probabilities(self, images: Image) -> Floats:
-        """Return probabilities (N, K) of prepared images (N, S, S, 3) uint8, each row summing to 1."""
+        """Return probabilities (N, K) of prepared images (N, S, S, 3) uint8, each row summing to 1, before calibration."""
 
     @abstractmethod
     def prepared_embeddings(self, images: Image) -> Floats:
         """Return features (N, F) of prepared images (N, S, S, 3) uint8."""
+
+    def prepared_answers(self, images: Image) -> tuple[Floats, Floats]:
+        """Return both, probabilities (N, K) before calibration and features (N, F); one pass where the model knows how."""
+        return self.prepared_probabilities(images), self.prepared_embeddings(images)
+
+    def calibrated(self, probabilities: Floats) -> Floats:
+        """Return probabilities (N, K) as the validation part asks for; as they are where nothing was calibrated."""
+        return probabilities if self.calibration is None else self.calibration.calibrated(probabilities)
+
+    def calibrate(self, task: Task, groups: Sequence[str]) -> None:
+        """Find on the validation part how sure the model may be; see `stages.calibrate`. Without such a part nothing changes.
+
+        Args:
+            task: That it learned; its test part is not looked at.
+            groups: Patient, slide or field of every image of the task.
+        """
+        train, rows = task.rows["train"], task.rows["validation"]
+        if not len(rows) or not len(train):
+            return
+        known = train[np.linspace(0, len(train) - 1, min(_LEARNED, len(train))).astype(int)]
+        learned = self.prepared_embeddings(task.images[known])
+        around = Surroundings.of(learned, task.labels[known])
+        said, features = self.prepared_answers(task.images[rows])
+        certainty = fit_certainty(
+            said, task.labels[rows], [groups[row] for row in rows], around.distances(features)
+        )
+        self.calibration = Calibration(certainty, around)
 
     @abstractmethod
     def _state(self) -> dict[str, Any]:
@@ -110,7 +154,7 @@ class Model(ABC):
         """Read what `_state` and `_save_weights` wrote."""
 
     def probabilities(self, images: Iterable[Image]) -> Floats:
-        """Return what the model says of images as they come from a file.
+        """Return what the model says of images as they come from a file, calibrated where it is.
 
         Args:
             images: Each (H, W, 3) uint8 RGB, of any size; an iterator is taken some at a time.
@@ -123,7 +167,29 @@ class Model(ABC):
             SegmentationError: If an image cannot be segmented.
         """
         rows = [self.prepared_probabilities(batch) for batch in self._prepared(images)]
-        return np.concatenate(rows) if rows else np.empty((0, len(self.classes)))
+        return self.calibrated(np.concatenate(rows)) if rows else np.empty((0, len(self.classes)))
+
+    def answers(self, images: Iterable[Image]) -> list[Prediction]:
+        """Return what the model says of images as they come from a file, and how sure it is; see `probabilities`."""
+        found: list[Prediction] = []
+        for batch in self._prepared(images):
+            found += self._answers(*self.prepared_answers(batch))
+        return found
+
+    def _answers(self, said: Floats, features: Floats) -> Iterator[Prediction]:
+        said, how = self.calibrated(said), self.calibration
+        for row, feature in zip(said, features, strict=True):
+            scores = dict(zip(self.classes, map(float, row), strict=True))
+            label = self.classes[int(row.argmax())]
+            if how is None:
+                yield Prediction(label, scores)
+                continue
+            within = tuple(
+                name for name, inside in zip(self.classes, how.sets(row[None])[0], strict=True) if inside
+            )
+            distance = float(how.distances(feature[None])[0])
+            known = None if np.isnan(distance) else distance
+            yield Prediction(label, scores, within, bool(how.unsure(row[None])[0]), known)
 
     def embeddings(self, images: Iterable[Image]) -> Floats:
         """Return the features behind the last layer of images as they come from a file; see `probabilities`.
@@ -145,9 +211,8 @@ class Model(ABC):
             ModelError: If the array is no such image.
         """
         pixels = decode_rgb(Path(image)) if isinstance(image, (str, Path)) else image
-        (row,) = self.probabilities([pixels])
-        scores = dict(zip(self.classes, map(float, row), strict=True))
-        return Prediction(max(scores, key=lambda name: scores[name]), scores)
+        (said,) = self.answers([pixels])
+        return said
 
     def save(self, folder: Path) -> None:
         """Write the model; `model.json` comes last, so a folder that has it is whole.
@@ -161,7 +226,16 @@ class Model(ABC):
             "identity": self.preprocess.identity,
             "fitted": self.preprocess.fitted.model_dump(mode="json"),
         }
-        told = {"kind": self.kind, "classes": list(self.classes), "preprocess": preprocess}
+        told = {
+            "kind": self.kind,
+            "classes": list(self.classes),
+            "preprocess": preprocess,
+            "certainty": None,
+            "frame": self.frame,
+        }
+        if self.calibration is not None:
+            self.calibration.save(folder)
+            told["certainty"] = self.calibration.certainty.model_dump(mode="json")
         write_json(folder / MODEL_FILE, told | self._state())
 
     def _prepared(self, images: Iterable[Image]) -> Iterator[Image]:
@@ -218,6 +292,8 @@ def load_model(folder: Path) -> Model:
         settings = told.pop("preprocess")
         identity, fitted = settings.pop("identity"), Fitted.model_validate(settings.pop("fitted"))
         preprocess = Preprocess.of_model(PreprocessSettings.model_validate(settings), fitted, folder)
+        sure, frame = told.pop("certainty", None), told.pop("frame", None)
+        certainty = None if sure is None else Certainty.model_validate(sure)
         module, _, name = _KINDS[kind].rpartition(".")
     except (ReadError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(path, error) from error
@@ -230,6 +306,9 @@ def load_model(folder: Path) -> Model:
         model: Model = getattr(importlib.import_module(module), name)._load(folder, classes, preprocess, told)
     except (ValidationError, KeyError, TypeError) as error:
         raise _unreadable(path, error) from error
+    model.frame = frame
+    if certainty is not None:
+        model.calibration = Calibration.load(folder, certainty)
     return model
 
 

@@ -74,18 +74,9 @@ class NetworkModel(Model):
             self._inference = choose_inference(self.network, size, self.weights.backbone)
         return self._inference
 
-    @torch.inference_mode()
     def prepared_probabilities(self, images: Image) -> Floats:
-        """Return probabilities (N, K) of prepared images (N, S, S, 3) uint8, each row summing to 1."""
-        rows = []
-        for pixels in self._batches(images):
-            votes = []
-            for _, view in flipped(pixels, self.flips):
-                with self.inference.autocast():
-                    logits = self.network(view)
-                votes.append(self.network.probabilities(logits.double()))
-            rows.append(torch.stack(votes).mean(dim=0).cpu())
-        return torch.cat(rows).numpy() if rows else np.empty((0, len(self.classes)))
+        """Return probabilities (N, K) of prepared images (N, S, S, 3) uint8, each row summing to 1, before calibration."""
+        return self.prepared_answers(images)[0]
 
     @torch.inference_mode()
     def prepared_embeddings(self, images: Image) -> Floats:
@@ -95,6 +86,21 @@ class NetworkModel(Model):
             with self.inference.autocast():
                 rows.append(self.network.features(pixels).double().cpu())
         return torch.cat(rows).numpy() if rows else np.empty((0, self.network.width))
+
+    @torch.inference_mode()
+    def prepared_answers(self, images: Image) -> tuple[Floats, Floats]:
+        """Return probabilities (N, K) before calibration and features (N, F) of the images as they stand, in one pass."""
+        rows, features = [np.empty((0, len(self.classes)))], [np.empty((0, self.network.width))]
+        for pixels in self._batches(images):
+            votes, seen = [], []
+            for _, view in flipped(pixels, self.flips):
+                with self.inference.autocast():
+                    seen.append(self.network.features(view))
+                    logits = self.network.head(seen[-1])
+                votes.append(self.network.probabilities(logits.double()))
+            rows.append(torch.stack(votes).mean(dim=0).cpu().numpy())
+            features.append(seen[0].double().cpu().numpy())
+        return np.concatenate(rows), np.concatenate(features)
 
     def _batches(self, images: Image) -> Iterator[torch.Tensor]:
         size = _AT_ONCE.get(self.device.type, 64)

@@ -1,0 +1,196 @@
+"""A run, ready for smears: the field by its stage 3, every cell by its stage 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mtl.errors import RunError
+from mtl.predict.blasts import blast_class, share_of
+from mtl.predict.records import CellSaid, FieldSaid, Said
+from mtl.predict.settings import PredictSmears
+from mtl.run.load import learned_stages
+from mtl.runs import StageFolder, stage_key
+from mtl.segment.methods import Seen, Seer, Tell
+from segmentation.cells import Cell
+from stages.data.images import decode_rgb
+from stages.learners.model import Model, load_model
+
+__all__ = ["Predictor", "cut_cell"]
+
+CELLS, FIELDS = 2, 3
+_FRAME = 1.3  # of a stage whose training images did not show how cells are cut
+_SMOOTH = 0.7  # px that an outline may be off
+Image = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """An image with what was said of it.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        seen: Its cells.
+        said: The answer.
+    """
+
+    image: Image
+    seen: Seen
+    said: FieldSaid
+
+
+class Predictor:
+    """Answers smears by a finished run.
+
+    Args:
+        run: Run folder, or the folder of one of its stages.
+        settings: How; None takes the defaults.
+
+    Attributes:
+        cells: Model of stage 2, if the run has one and it is asked for.
+        fields: Model of stage 3, likewise.
+        blast: Class of cells that is counted as blasts, if there is one.
+
+    Raises:
+        RunError: If the run is not finished, or lacks the stage that is asked for.
+        ConfigError: If no class is called as `blast` says.
+        ModelError: If a model is damaged.
+    """
+
+    def __init__(self, run: Path | str, settings: PredictSmears | None = None) -> None:
+        self.settings = settings or PredictSmears()
+        self.run = Path(run)
+        stages = learned_stages(self.run, self.settings.chain)
+        wanted = {"both": (CELLS, FIELDS), "cells": (CELLS,), "fields": (FIELDS,)}[self.settings.stage]
+        self.stages: dict[int, StageFolder] = {
+            number: stages[number] for number in wanted if number in stages
+        }
+        if not self.stages:
+            known = ", ".join(map(str, stages)) or "none"
+            needed = " or ".join(map(str, wanted))
+            raise RunError(
+                f"Expected {run} to hold stage {needed}, but it learned {known}; do choose another run, `--chain` or `--stage`"
+            )
+        self.cells, self.fields = (self._load(number) for number in (CELLS, FIELDS))
+        self.blast = None
+        if CELLS in self.stages:
+            record = self.stages[CELLS].learned_record()
+            self.blast = blast_class(record.classes, record.settings.data.positive, self.settings.blast)
+        self.seer = Seer(self.settings.segment)
+
+    def _load(self, number: int) -> Model | None:
+        if number not in self.stages:
+            return None
+        model = load_model(self.stages[number].path)
+        # What a model chooses when it is first asked shall not be chosen by several threads at once.
+        model.answers([np.full((32, 32, 3), 200, np.uint8)])
+        return model
+
+    def key(self) -> str:
+        """Return what, besides the image, decides the answer."""
+        keys = {number: stage.record().key for number, stage in self.stages.items()}
+        return stage_key(self.seer.key(), keys, self.blast)
+
+    def predict(self, image: Image | Path | str, tell: Tell | None = None) -> FieldSaid:
+        """Answer one image: an array (H, W, 3) uint8 RGB, or a file.
+
+        Args:
+            image: The image.
+            tell: Told about progress inside a large one.
+
+        Raises:
+            DataError: If the file cannot be read.
+            ModelError: If the array is no such image.
+        """
+        if isinstance(image, (str, Path)):
+            path = Path(image)
+            return self.look(decode_rgb(path), path.name, path.stem, tell).said
+        return self.look(image, "image", "image", tell).said
+
+    def look(self, image: Image, name: str, output: str, tell: Tell | None = None) -> Looked:
+        """Answer an image, and keep what was seen; see `predict`.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            name: Of it.
+            output: What its files are called.
+            tell: Told about progress.
+        """
+        said = Said.of(self.fields.answers([image])[0]) if self.fields else None
+        seen = self.seer.see(image, tell)
+        cells = seen.cells.cells
+        answers: Sequence[Said | None] = [None] * len(cells)
+        if self.cells is not None:
+            frame = self.cells.frame or _FRAME
+            answers = [
+                Said.of(one) for one in self.cells.answers(cut_cell(image, cell.box, frame) for cell in cells)
+            ]
+        told = tuple(_cell_said(cell, seen, answer) for cell, answer in zip(cells, answers, strict=True))
+        blasts = None if self.blast is None else share_of([count_blasts(told, self.blast)])
+        height, width = image.shape[:2]
+        field = FieldSaid(
+            image=name, output=output, width=width, height=height, method=seen.method, said=said, cells=told, blasts=blasts
+        )  # fmt: skip
+        return Looked(image, seen, field)
+
+
+def count_blasts(cells: Sequence[CellSaid], blast: str) -> tuple[int, int]:
+    """Return how many cells are blasts, and how many were counted: those that are like the training data."""
+    known = [cell.said for cell in cells if cell.said is not None and not cell.said.unlike]
+    return sum(said.label == blast for said in known), len(known)
+
+
+def cut_cell(image: Image, box: tuple[int, int, int, int], frame: float) -> Image:
+    """Return the square of an image around a cell; at the border it is moved inward, so that all of it is image.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        box: (x0, y0, x1, y1) of the cell.
+        frame: Side of the square in parts of the box's longer side.
+
+    Returns:
+        (h, w, 3) uint8 RGB: square, but where the image is too small for that.
+    """
+    x0, y0, x1, y1 = box
+    side = max(round(max(x1 - x0, y1 - y0) * frame), 1)
+    rows = _window((y0 + y1) / 2, side, image.shape[0])
+    columns = _window((x0 + x1) / 2, side, image.shape[1])
+    return image[rows, columns]
+
+
+def _window(middle: float, side: int, length: int) -> slice:
+    side = min(side, length)
+    start = min(max(round(middle - side / 2), 0), length - side)
+    return slice(start, start + side)
+
+
+def _cell_said(cell: Cell, seen: Seen, said: Said | None) -> CellSaid:
+    return CellSaid(
+        cell=cell.instance,
+        x=round(cell.centroid[0], 1),
+        y=round(cell.centroid[1], 1),
+        box=cell.box,
+        area_px=cell.area,
+        nucleus_area_px=cell.nucleus_area,
+        nucleus_to_cytoplasm=cell.nucleus_to_cytoplasm,
+        touches_border=cell.touches_border,
+        outline=_outline(cell, seen.cells.instances),
+        said=said,
+    )
+
+
+def _outline(cell: Cell, instances: npt.NDArray[Any]) -> tuple[tuple[float, float], ...]:
+    """Return the polygon of the cell's largest part, (x, y) of the middles of its outermost pixels, the pixel (0, 0) at (0.5, 0.5)."""
+    x0, y0, x1, y1 = cell.box
+    mask = (instances[y0:y1, x0:x1] == cell.instance).astype(np.uint8)
+    lines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    line = cv2.approxPolyDP(max(lines, key=cv2.contourArea), _SMOOTH, True)[:, 0]
+    if len(line) < 3:  # a cell of a pixel's width has no outline but its box
+        return ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+    return tuple((float(x0 + x) + 0.5, float(y0 + y) + 0.5) for x, y in line.tolist())
