@@ -91,10 +91,10 @@ class PaperTable(Settings):
     ours: tuple[str, ...] = ()
     two_classes: bool = False
     images: int | None = None
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = Field({})
     vote: VotedTable | None = None
     claim: Claim | None = None
-    means: dict[str, tuple[str, ...]] = {}
+    means: dict[str, tuple[str, ...]] = Field({})
     rows: tuple[PaperRow, ...]
 
     @model_validator(mode="after")
