@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mtl import __version__
-from mtl.cli import backbones, benchmark, data, ensemble, predict, run, segment, tune
+from mtl.cli import backbones, benchmark, data, ensemble, predict, reproduce, run, segment, tune
 from mtl.errors import FailedError, MtlError, WriteError
 from mtl.tune.address import without_password
 from stages.memory import keep_freed_memory
@@ -39,6 +39,7 @@ app.command()(predict.predict)
 app.command()(benchmark.benchmark)
 app.command()(benchmark.compare)
 app.command()(ensemble.ensemble)
+app.command()(reproduce.reproduce)
 app.command("configs")(run.configs)
 app.command("backbones")(backbones.backbones)
 app.add_typer(data.app, name="data")
