@@ -31,7 +31,7 @@ def render_html(content: RunContent) -> str:
     """Return the page: styles, figures and thumbnails inside, nothing loaded from elsewhere."""
     from markupsafe import Markup
 
-    from mtl.run import figures
+    from mtl.run import figures, reliability
 
     views = []
     for stage in content.stages:
@@ -47,6 +47,8 @@ def render_html(content: RunContent) -> str:
                 (one, figures.picture(one.name, stage.record.data.sources))
                 for one in stage.mistakes[:_MISTAKES]
             ],
+            "reliability": [Markup(one) for one in reliability.figures(stage)],  # noqa: S704 - our own SVG
+            "trust": reliability.sentences(stage),
             "policy": _policy(stage),
             "against_colour": _against_colour(stage.record.over_colour),
             "caution": _caution(stage.evaluation),
