@@ -26,7 +26,9 @@ def runs(context: typer.Context, folder: Runs = Path("runs"), as_json: AsJson = 
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="Run folder, or the folder of one of its stages.")],
+    first: Annotated[
+        Path, typer.Argument(metavar="A", help="Run folder, or the folder of one of its stages.")
+    ],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
     out: Annotated[
         Path | None, typer.Option(help="Report without extension; runs-A-B beside A if not given.")

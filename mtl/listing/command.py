@@ -161,5 +161,12 @@ def _line(run: Run, wide: int) -> str:
         f"{chain}: macro F1 {value:.3f} [{low:.3f}, {high:.3f}]"
         for chain, (value, low, high) in run.scores.items()
     )
-    parts = (f"{run.bytes / 1e6:8.1f} MB", run.changed[:16].replace("T", " "), state, scores, run.about, run.note)
+    parts = (
+        f"{run.bytes / 1e6:8.1f} MB",
+        run.changed[:16].replace("T", " "),
+        state,
+        scores,
+        run.about,
+        run.note,
+    )
     return f"{run.name:{wide}}  {run.kind:9}  " + "  ".join(part for part in parts if part)

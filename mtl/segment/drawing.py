@@ -45,7 +45,9 @@ def outlined(image: Image, labels: Labels, cells: Sequence[Cell] = (), truth: La
             lines, _ = cv2.findContours(mask_of, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(drawn, lines, -1, colour, width)
     if len(cells) > 1:
-        number_cells(drawn, {str(cell.instance): (cell.box[2] + 3 / factor, cell.box[1]) for cell in cells}, factor)
+        number_cells(
+            drawn, {str(cell.instance): (cell.box[2] + 3 / factor, cell.box[1]) for cell in cells}, factor
+        )
     return drawn
 
 
