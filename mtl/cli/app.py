@@ -36,6 +36,7 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(run.report)
 app.command()(predict.predict)
+app.command()(predict.embed)
 app.add_typer(runs.app, name="runs")
 app.command()(benchmark.benchmark)
 app.command()(benchmark.compare)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mtl.progress import Steps
@@ -96,9 +96,12 @@ def explain_stage(folder: StageFolder, steps: Steps) -> None:
     steps.step(f"explain  {folder.path.name}", 1, 1, sanity_text(known))
 
 
-def sanity_text(sanity: dict[str, float | None]) -> str:
+def sanity_text(sanity: Mapping[str, float | None]) -> str:
     """Return for a person how alike maps stay when weights are shuffled."""
-    said = [f"{name} {'not defined' if value is None else f'{value:.2f}'}" for name, value in sanity.items()]
+    said = [
+        f"{name} {'not defined' if value is None or value != value else f'{value:.2f}'}"
+        for name, value in sanity.items()
+    ]
     return f"alike under shuffled weights (0 is good, 1 says nothing): {', '.join(said)}" if said else ""
 
 
