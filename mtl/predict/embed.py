@@ -122,13 +122,18 @@ def embed_images(
         for name, key in (("names", "name"), ("labels", "label"), ("groups", "group"), ("sources", "source"))
     }
     buffer = io.BytesIO()
-    np.savez(buffer, features=features.astype(np.float32), components=places.astype(np.float32), **columns)
+    arrays: dict[str, Any] = columns | {"features": features, "components": places}
+    np.savez(buffer, **{name: _small(values) for name, values in arrays.items()})
     write_bytes(folder / "embeddings.npz", buffer.getvalue())
     write_bytes(folder / "embeddings.png", _picture(places, columns))
     share = pca.explained_variance_ratio_
     return Embedded(
         folder, len(kept), features.shape[1], len(set(columns["groups"])), (float(share[0]), float(share[1])), failed
     )  # fmt: skip
+
+
+def _small(values: npt.NDArray[Any]) -> Any:
+    return values.astype(np.float32) if values.dtype.kind == "f" else values
 
 
 def _items(text: str, out: Path, group_by: str) -> list[_Item]:
