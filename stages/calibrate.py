@@ -24,7 +24,7 @@ from segmentation.files import write_tensors
 from segmentation.settings import Settings
 from stages.errors import ModelError
 
-__all__ = ["LEVEL", "Accepted", "Calibration", "Certainty", "Surroundings", "fit_certainty"]
+__all__ = ["LEVEL", "Accepted", "Calibration", "Certainty", "Surroundings", "at_temperature", "fit_certainty"]
 
 LEVEL = 0.9
 """Part of the images of every class whose set shall hold that class."""
@@ -136,7 +136,7 @@ class Calibration:
 
     def calibrated(self, probabilities: Floats) -> Floats:
         """Return probabilities (N, K) at the temperature, each row summing to 1; the most probable class stays."""
-        return _tempered(probabilities, self.certainty.temperature)
+        return at_temperature(probabilities, self.certainty.temperature)
 
     def sets(self, calibrated: Floats) -> Bools:
         """Return which classes are in the set of each image, (N, K), of calibrated probabilities; the most probable always is."""
@@ -206,7 +206,7 @@ def fit_certainty(
             "Expected a validation part to calibrate on, but it has no image; do raise `split.validation`"
         )
     temperature = _temperature(probabilities, labels)
-    said = _tempered(probabilities, temperature)
+    said = at_temperature(probabilities, temperature)
     own = np.asarray(groups, dtype=str)
     return Certainty(
         temperature=temperature,
@@ -220,7 +220,8 @@ def fit_certainty(
     )
 
 
-def _tempered(probabilities: Floats, temperature: float) -> Floats:
+def at_temperature(probabilities: Floats, temperature: float) -> Floats:
+    """Return probabilities (N, K) raised to 1/temperature and divided by their sum; 1/temperature undoes it."""
     logs = np.log(np.maximum(probabilities, _LEAST)) / temperature
     powers = np.exp(logs - logs.max(axis=1, keepdims=True))
     calibrated: Floats = powers / powers.sum(axis=1, keepdims=True)
@@ -233,7 +234,7 @@ def _temperature(probabilities: Floats, labels: Labels) -> float:
     rows = np.arange(len(labels))
 
     def loss(logarithm: float) -> float:
-        own = _tempered(probabilities, float(np.exp(logarithm)))[rows, labels]
+        own = at_temperature(probabilities, float(np.exp(logarithm)))[rows, labels]
         return float(-np.log(np.maximum(own, _LEAST)).sum() + logarithm**2 / 2)
 
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mtl import __version__
-from mtl.cli import backbones, benchmark, data, ensemble, predict, reproduce, run, segment, tune
+from mtl.cli import backbones, benchmark, data, ensemble, predict, reproduce, run, runs, segment, tune
 from mtl.errors import FailedError, MtlError, WriteError
 from mtl.tune.address import without_password
 from stages.memory import keep_freed_memory
@@ -36,6 +36,8 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(run.report)
 app.command()(predict.predict)
+app.command()(predict.embed)
+app.add_typer(runs.app, name="runs")
 app.command()(benchmark.benchmark)
 app.command()(benchmark.compare)
 app.command()(ensemble.ensemble)

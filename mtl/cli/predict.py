@@ -1,4 +1,4 @@
-"""`mtl predict`."""
+"""`mtl predict` and `mtl embed`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mtl.cli.options import AsJson, ConfigFile, Device, SetsOnly, flag_of, given
 from mtl.loading import load_settings
 from mtl.predict.settings import PredictSmears
 
-__all__ = ["predict"]
+__all__ = ["embed", "predict"]
 
 
 def predict(
@@ -43,6 +43,31 @@ def predict(
     from mtl.predict.command import predict_images
 
     result = predict_images(path, run, out, settings)
+    show(result, as_json)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def embed(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Run folder, or the folder of one of its stages.")
+    ],
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGES_OR_DATA...", help="Images, folders, or NAME:FOLDER data sets."),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder of outputs; runs/embed-RUN if not given.")] = None,
+    chain: Annotated[str | None, flag_of(PredictSmears, "chain")] = None,
+    stage: Annotated[int | None, typer.Option(help="Stage of the chain; its last if not given.")] = None,
+    group_by: Annotated[
+        str, typer.Option(metavar="folder|regex:...|CSV", help="Groups of images that are no data set.")
+    ] = "folder",
+    as_json: AsJson = False,
+) -> None:
+    """Write the features of images as a stage sees them, and their principal components by label, source and patient."""
+    from mtl.predict.embed import embed_images
+
+    result = embed_images(run, images, out, chain=chain, stage=stage, group_by=group_by)
     show(result, as_json)
     if result.failed:
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ from typing import Any
 
 from mtl.errors import RunError
 from mtl.predict.drawing import overlay
+from mtl.predict.explained import Explained
 from mtl.predict.export import Coco, geojson
 from mtl.predict.groups import group_images
 from mtl.predict.patients import Patients
@@ -28,6 +29,7 @@ from mtl.predict.tables import (
 )
 from mtl.progress import Reporter
 from mtl.records import read_record, write_record
+from mtl.run.gallery import sanity_text
 from mtl.runs import hold, stage_key
 from mtl.segment.inputs import Job, content_of, find_images, pixels_of
 from mtl.segment.places import advised
@@ -40,6 +42,7 @@ __all__ = ["Predicted", "predict_images"]
 
 _VERSION = 1  # raise it when outputs change, so that none is kept from before
 _SHOWN = 12
+_EXPLAINED = 3  # images that say whether explanations mean anything
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Predicted:
         empty: Images without a white cell.
         unlike: Images that are unlike the training data.
         failed: Message by image that could not be read.
+        sanity: How alike explanations stay when all weights are shuffled, by what is explained and by method; 0 is good.
         patients: By group.
     """
 
@@ -70,6 +74,7 @@ class Predicted:
     empty: int
     unlike: int
     failed: Mapping[str, str]
+    sanity: Mapping[str, Mapping[str, float]]
     patients: Sequence[PatientSaid]
 
     def to_json(self) -> dict[str, Any]:
@@ -93,6 +98,7 @@ class Predicted:
             if "cells" in self.stages and self.blast is None
             else "",
             f"{len(self.failed)} images could not be read" if self.failed else "",
+            *(f"Explanations of {what} are {sanity_text(scores)}" for what, scores in self.sanity.items()),
             f"Wrote {self.folder}: patients.csv, fields.csv, cells.csv, predictions.json, overlays/",
         ]
         return "\n".join([*lines, *filter(None, notes)])
@@ -138,6 +144,7 @@ class _Work:
         self.predictor, self.folder, self.jobs, self.groups = predictor, folder, jobs, groups
         self.settings = predictor.settings
         self.classes = predictor.cells.classes if predictor.cells else ()
+        self.explained = Explained(predictor) if self.settings.explain else None
         self.written = stage_key(
             _VERSION, predictor.key(), self.settings.model_dump(include={"geojson", "explain"})
         )
@@ -146,13 +153,16 @@ class _Work:
         finished: list[Job] = []
         failed: dict[str, str] = {}
         skipped = 0
+        sanity: dict[str, dict[str, float]] = {}
         with Reporter() as reporter:
             try:
                 for job, old in in_order(self.jobs, self._one, reporter, "predict", failed, alone=alone):
                     finished.append(job)
                     skipped += old
+                if self.explained is not None:
+                    sanity = self.explained.sanity([decode_rgb(job.path) for job in finished[:_EXPLAINED]])
             finally:  # what is done stands in the tables, even where the rest was interrupted
-                result = self._write_tables(finished, failed, skipped)
+                result = self._write_tables(finished, failed, skipped, sanity)
         return result
 
     def _place(self, job: Job, kind: str, suffix: str) -> Path:
@@ -186,13 +196,24 @@ class _Work:
             outlines = self._place(job, "geojson", ".geojson")
             make_folder(outlines.parent)
             write_json(outlines, geojson(looked.said, self.classes))
+        picture = self._place(job, "explained", ".png")
+        drawn = self.explained.picture(looked) if self.explained else None
+        if drawn is not None:
+            make_folder(picture.parent)
+            write_image(picture, drawn)
 
     def _fields(self, jobs: Sequence[Job]) -> Iterator[FieldSaid]:
         # Read again one by one: thousands of fields shall not be held at once.
         for job in jobs:
             yield read_record(self._place(job, "records", ".json"), Told).field
 
-    def _write_tables(self, jobs: Sequence[Job], failed: Mapping[str, str], skipped: int) -> Predicted:
+    def _write_tables(
+        self,
+        jobs: Sequence[Job],
+        failed: Mapping[str, str],
+        skipped: int,
+        sanity: Mapping[str, Mapping[str, float]],
+    ) -> Predicted:
         patients = Patients(self.predictor.blast)
         coco = Coco(self.classes)
         fields, cells, texts = [], [], []
@@ -219,7 +240,8 @@ class _Work:
         result = Predicted(
             self.folder, self.predictor.run,
             {what: self.predictor.stages[number].path.name for what, number in stages.items() if number in self.predictor.stages},
-            self.predictor.blast, len(jobs), counts["cells"], skipped, counts["empty"], counts["unlike"], failed, found,
+            self.predictor.blast, len(jobs), counts["cells"], skipped, counts["empty"], counts["unlike"], failed,
+            sanity, found,
         )  # fmt: skip
         write_text(self.folder / "predictions.json", _json(result, texts))
         return result

@@ -50,7 +50,7 @@ def overlay(image: npt.NDArray[np.uint8], field: FieldSaid, classes: Sequence[st
         line = np.round(np.array(cell.outline) * factor).astype(np.int32)
         cv2.polylines(drawn, [line], True, _PAPER, width + 2, cv2.LINE_AA)
         cv2.polylines(drawn, [line], True, colours[_name(cell)], width, cv2.LINE_AA)
-    number_cells(drawn, {f"{cell.cell}{_mark(cell)}": cell.box for cell in field.cells}, factor)
+    number_cells(drawn, {f"{cell.cell}{_mark(cell)}": (cell.x, cell.y) for cell in field.cells}, factor)
     legend = _legend(drawn.shape[1], field, colours)
     return np.concatenate([drawn, legend])
 

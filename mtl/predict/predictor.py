@@ -92,6 +92,11 @@ class Predictor:
         model.answers([np.full((32, 32, 3), 200, np.uint8)])
         return model
 
+    @property
+    def frame(self) -> float:
+        """Side of a cell's crop in parts of the cell, as the training images of stage 2 are cut."""
+        return (self.cells.frame if self.cells else None) or _FRAME
+
     def key(self) -> str:
         """Return what, besides the image, decides the answer."""
         keys = {number: stage.record().key for number, stage in self.stages.items()}
@@ -127,10 +132,8 @@ class Predictor:
         cells = seen.cells.cells
         answers: Sequence[Said | None] = [None] * len(cells)
         if self.cells is not None:
-            frame = self.cells.frame or _FRAME
-            answers = [
-                Said.of(one) for one in self.cells.answers(cut_cell(image, cell.box, frame) for cell in cells)
-            ]
+            crops = (cut_cell(image, cell.box, self.frame) for cell in cells)
+            answers = [Said.of(one) for one in self.cells.answers(crops)]
         told = tuple(_cell_said(cell, seen, answer) for cell, answer in zip(cells, answers, strict=True))
         blasts = None if self.blast is None else share_of([count_blasts(told, self.blast)])
         height, width = image.shape[:2]

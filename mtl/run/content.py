@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl.records import LearnedRecord, RunRecord
+from mtl.run.gallery import Gallery
 from mtl.runs import Predictions
 from stages import STAGES
 from stages.learners.network.weights import WeightRecord
@@ -41,6 +42,8 @@ class StageContent:
         record: `stage.json`.
         history: Scores by epoch.
         predictions: What was said of the test images, if there are any.
+        folder: Of the stage.
+        gallery: Where its network looked, if that was drawn.
     """
 
     chain: str
@@ -48,6 +51,8 @@ class StageContent:
     record: LearnedRecord
     history: tuple[Mapping[str, float], ...]
     predictions: Predictions | None
+    folder: Path | None = None
+    gallery: Gallery | None = None
 
     @property
     def number(self) -> int:

@@ -14,6 +14,7 @@ from mtl.records import ExternalRecord, LearnedRecord, OverColour, StageRecord
 from mtl.run.backbone import check_backbones
 from mtl.run.chain import run_experiment
 from mtl.run.empty import began_alike, empty_comparison
+from mtl.run.gallery import explain_stage
 from mtl.run.rendered import with_rendered_data
 from mtl.runs import RunFolder, StageFolder, follows, open_run
 from segmentation.files import finite, write_text
@@ -89,6 +90,8 @@ def execute(experiment: Experiment, runs: Path, command: str, start: Path | None
         done = run_experiment(with_rendered_data(experiment, reporter), folder, command, reporter, begin)
         path = folder.path / "report.html"
         if not follows():
+            for stage in {one.path: one for stages in done.values() for one in stages}.values():
+                explain_stage(stage, reporter)
             reporter.step("report", 0, 1)
             write_report(folder)
             reporter.step("report", 1, 1)

@@ -11,6 +11,7 @@ import numpy as np
 from mtl.records import SourceRecord
 from mtl.report.figures import INK, PALETTE, legend_above, new_figure, svg
 from mtl.run.content import StageContent
+from mtl.run.originals import original
 from mtl.runs import Predictions
 from stages.metrics import Evaluation
 
@@ -142,26 +143,13 @@ def picture(name: str, sources: Sequence[SourceRecord]) -> str | None:
     """
     from PIL import Image
 
-    from stages.data.catalogue import read_dataset
-    from stages.data.images import load_rgb
-    from stages.errors import StagesError
-
-    if len(sources) > 1:
-        begin, _, name = name.partition("/")
-        sources = [source for source in sources if source.name == begin]
-    data = sources[0]
-    plain = data.root / name.partition("#")[0]
-    try:
-        if plain.suffix.lower() == ".npz" or "#" in name or not plain.is_file():
-            sample = next(one for one in read_dataset(data.dataset, data.root) if one.name == name)
-            image = Image.fromarray(load_rgb(sample))
-        else:
-            image = Image.open(plain).convert("RGB")
-        image.thumbnail((_THUMBNAIL * 2, _THUMBNAIL * 2))
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=82)
-    except (OSError, StagesError, StopIteration):
+    pixels = original(name, sources)
+    if pixels is None:
         return None
+    image = Image.fromarray(pixels)
+    image.thumbnail((_THUMBNAIL * 2, _THUMBNAIL * 2))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=82)
     return base64.b64encode(buffer.getvalue()).decode()
 
 

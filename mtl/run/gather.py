@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mtl.records import LearnedRecord
 from mtl.run.content import RunContent, StageContent, learning_title
+from mtl.run.gallery import read_gallery
 from mtl.runs import RunFolder, StageFolder
 
 __all__ = ["gather"]
@@ -37,4 +38,6 @@ def gather(run: RunFolder) -> RunContent:
 
 def _stage(chain: str, folder: StageFolder, record: LearnedRecord) -> StageContent:
     predictions = folder.predictions() if record.evaluation else None
-    return StageContent(chain, learning_title(record.number), record, folder.history(), predictions)
+    return StageContent(
+        chain, learning_title(record.number), record, folder.history(), predictions, folder.path, read_gallery(folder.path)
+    )  # fmt: skip

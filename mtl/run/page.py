@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from typing import Any
 
@@ -9,6 +10,7 @@ from mtl.records import OverColour, SourceRecord
 from mtl.report.page import render_page
 from mtl.run.content import RunContent, StageContent
 from mtl.run.empty import empty_comparison
+from mtl.run.gallery import Shown, sanity_text
 from stages.metrics import Evaluation, Interval
 from stages.settings import PreprocessSettings
 
@@ -31,7 +33,7 @@ def render_html(content: RunContent) -> str:
     """Return the page: styles, figures and thumbnails inside, nothing loaded from elsewhere."""
     from markupsafe import Markup
 
-    from mtl.run import figures
+    from mtl.run import figures, reliability
 
     views = []
     for stage in content.stages:
@@ -47,6 +49,10 @@ def render_html(content: RunContent) -> str:
                 (one, figures.picture(one.name, stage.record.data.sources))
                 for one in stage.mistakes[:_MISTAKES]
             ],
+            "reliability": [Markup(one) for one in reliability.figures(stage)],  # noqa: S704 - our own SVG
+            "trust": reliability.sentences(stage),
+            "explained": _explained(stage),
+            "sanity": sanity_text(stage.gallery.sanity) if stage.gallery else "",
             "policy": _policy(stage),
             "against_colour": _against_colour(stage.record.over_colour),
             "caution": _caution(stage.evaluation),
@@ -98,6 +104,13 @@ def headline(content: RunContent) -> str:
             f"{_interval(test.evaluation.headline['macro_f1'])}."
         )
     return text
+
+
+def _explained(stage: StageContent) -> list[tuple[Shown, str]]:
+    if stage.gallery is None or stage.folder is None:
+        return []
+    places = [(shown, stage.folder / shown.picture) for shown in stage.gallery.shown]
+    return [(shown, base64.b64encode(path.read_bytes()).decode()) for shown, path in places if path.is_file()]
 
 
 def _against_colour(told: OverColour | None) -> str | None:

@@ -45,7 +45,9 @@ def outlined(image: Image, labels: Labels, cells: Sequence[Cell] = (), truth: La
             lines, _ = cv2.findContours(mask_of, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(drawn, lines, -1, colour, width)
     if len(cells) > 1:
-        number_cells(drawn, {str(cell.instance): cell.box for cell in cells}, factor)
+        number_cells(
+            drawn, {str(cell.instance): (cell.box[2] + 3 / factor, cell.box[1]) for cell in cells}, factor
+        )
     return drawn
 
 
@@ -59,13 +61,13 @@ def sized(image: Image) -> tuple[Image, float]:
     return np.asarray(grown, np.uint8), factor
 
 
-def number_cells(drawn: Image, texts: Mapping[str, tuple[int, int, int, int]], factor: float) -> None:
-    """Write texts beside boxes (x0, y0, x1, y1), in pixels of the image before `sized`, on what is drawn."""
+def number_cells(drawn: Image, places: Mapping[str, tuple[float, float]], factor: float) -> None:
+    """Write texts from points (x, y) on, in pixels of the image before `sized`, on what is drawn."""
     scale = max(0.55, max(drawn.shape[:2]) / 1600)
-    for text, box in texts.items():
+    for text, (left, bottom) in places.items():
         (wide, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-        x = min(max(round(box[2] * factor) + 3, 0), drawn.shape[1] - wide - 1)
-        y = min(max(round(box[1] * factor), tall + 1), drawn.shape[0] - 2)
+        x = min(max(round(left * factor), 0), drawn.shape[1] - wide - 1)
+        y = min(max(round(bottom * factor), tall + 1), drawn.shape[0] - 2)
         for colour, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             place, weight = (x, y), max(1, round(scale * 2)) * thick
             cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, weight, cv2.LINE_AA)

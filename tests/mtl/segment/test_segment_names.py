@@ -162,7 +162,7 @@ def test_a_large_image_has_a_bar_of_its_tiles(tmp_path: Path, monkeypatch: pytes
         cv2.circle(pixels, (x, 250), 22, (100, 40, 150), -1)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     told: list[tuple[str, int, int]] = []
-    monkeypatch.setattr(command, "_LARGE", 1000)
+    monkeypatch.setattr("mtl.segment.stream._LARGE", 1000)
     monkeypatch.setattr(
         command.Reporter, "step", lambda self, name, done, total, text="": told.append((name, done, total))
     )

@@ -1,0 +1,1 @@
+"""What lies in a folder of runs, and how two of them differ."""
