@@ -32,6 +32,7 @@ MODEL_FILE = "model.json"
 _KINDS: Mapping[str, str] = {
     "network": "stages.learners.network.model.NetworkModel",
     "classical": "stages.learners.classical.model.ClassicalModel",
+    "stacked": "stages.learners.stacked.model.StackedModel",
 }
 """Class that reads each kind of `model.json`; imported when it is needed."""
 
