@@ -15,7 +15,7 @@ from segmentation.settings import Settings
 __all__ = ["DEEP", "FEATURES", "ClassicalSettings", "LearnerName"]
 
 LearnerName = Literal[
-    "network", "svm", "forest", "knn", "bayes", "tree", "boosting", "mlp", "logistic", "vote"
+    "network", "stacked", "svm", "forest", "knn", "bayes", "tree", "boosting", "mlp", "logistic", "vote"
 ]
 DEEP = "deep"
 FEATURES = ("colour", "glcm", "glrlm", "lbp", "ldp", "shape", "dost", DEEP)

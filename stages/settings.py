@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from segmentation.settings import Settings
 from stages.classical_settings import DEEP, ClassicalSettings, LearnerName
 from stages.data_settings import DataSettings
+from stages.stacked_settings import STACKED, StackedSettings
 
 __all__ = [
     "HEADS",
@@ -339,8 +340,10 @@ class StageSettings(Settings):
     split: SplitSettings = SplitSettings()
     preprocess: PreprocessSettings = PreprocessSettings()
     learner: LearnerName = Field(
-        "network", description="network, or a classifier on features: svm, forest and others"
+        "network",
+        description="network, stacked (frozen features of many depths and colour), or a classifier on features: svm, forest and others",
     )
+    stacked: StackedSettings = Field(StackedSettings(), description="of the learner stacked")
     classical: ClassicalSettings = Field(ClassicalSettings(), description="of learners that are no network")
     head: Annotated[HeadSettings, BeforeValidator(_head_of)] = HeadSettings()
     augment: AugmentSettings = AugmentSettings()
@@ -349,17 +352,19 @@ class StageSettings(Settings):
     @property
     def backbone(self) -> bool:
         """Whether it learns from the backbone of the stage before."""
-        return self.learner == "network" or DEEP in self.classical.features
+        return self.learner in ("network", STACKED) or DEEP in self.classical.features
 
     @property
     def pool(self) -> str:
         """Global pooling of that backbone."""
+        if self.learner == STACKED:
+            return "avg"
         return self.head.pool if self.learner == "network" else self.classical.pool
 
     @model_validator(mode="after")
     def _classical(self) -> StageSettings:
         segment = self.preprocess.segment
-        if self.learner == "network":
+        if self.learner in ("network", STACKED):
             return self
         if "shape" in self.classical.features and (segment.method == "none" or segment.use == "crop"):
             got = "method none" if segment.method == "none" else "use crop"

@@ -80,7 +80,7 @@ ImageSize = Annotated[int | None, typer.Option(help="Side in px that images are 
 Learner = Annotated[
     str | None,
     typer.Option(
-        help="What learns the last stage of a chain: network, svm, forest, knn, bayes, tree, boosting, mlp, logistic or vote."
+        help="What learns the last stage of a chain: network, stacked, svm, forest, knn, bayes, tree, boosting, mlp, logistic or vote."
     ),
 ]
 MultiCell = Annotated[

@@ -32,10 +32,12 @@ from stages.learners.network.model import NetworkLearner, NetworkModel
 from stages.learners.network.names import find_backbone
 from stages.learners.network.training import Watch
 from stages.learners.network.weights import WeightRecord
+from stages.learners.stacked.model import StackedLearner
 from stages.metrics import Evaluation
 from stages.preprocess import Preprocess
 from stages.settings import StageSettings
 from stages.splits.split import Split
+from stages.stacked_settings import STACKED
 from stages.task import Task
 
 __all__ = ["StageMaker", "imagenet_stage"]
@@ -190,6 +192,10 @@ class StageMaker:
                 f"Expected `--from` to hold weights of {self.experiment.backbone}, but it holds {origin.weights.backbone}; "
                 f"do give --backbone {origin.weights.backbone}"
             )
+        if settings.learner == STACKED:
+            return StackedLearner(
+                settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, progress
+            )
         if settings.learner != "network":
             return classical
         bank = _feature_bank(origin, settings, data, preprocess)
@@ -201,8 +207,7 @@ class StageMaker:
         self, number: int, settings: StageSettings, data: Assembled, split: Split, origin: StageRecord
     ) -> str:
         # What a learner does not look at decides nothing: two chains share a stage on features that know no backbone.
-        network = settings.learner == "network"
-        unasked = ("learner", "classical") if network else ("head", "augment", "train")
+        unasked = _UNASKED.get(settings.learner, ("head", "augment", "train", "stacked"))
         return stage_key(
             number,
             settings.model_dump(
@@ -223,6 +228,13 @@ class StageMaker:
             Preprocess(settings.preprocess).key,
             torch.__version__,
         )
+
+
+_UNASKED = {
+    "network": ("learner", "classical", "stacked"),
+    STACKED: ("head", "augment", "train", "classical"),
+}
+"""Settings that each learner does not look at; of the classical ones see `_key`."""
 
 
 @dataclass(frozen=True)

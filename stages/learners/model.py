@@ -34,6 +34,7 @@ _KINDS: Mapping[str, str] = {
     "classical": "stages.learners.classical.model.ClassicalModel",
     "ensemble": "stages.learners.ensemble.model.EnsembleModel",
     "network": "stages.learners.network.model.NetworkModel",
+    "stacked": "stages.learners.stacked.model.StackedModel",
 }
 """Class that reads each kind of `model.json`; imported when it is needed."""
 

@@ -1,0 +1,1 @@
+"""Frozen features of many depths, a head in closed form, and colour beside it."""
