@@ -198,13 +198,16 @@ class StageFolder:
         with self._table("history.csv") as rows:
             return tuple({key: float(value) for key, value in row.items() if value} for row in rows)
 
-    def predictions(self) -> Predictions:
-        """Return what was said of the test images, as `predictions.csv` holds it.
+    def predictions(self, table: str = "predictions.csv") -> Predictions:
+        """Return what was said of the test images, or of those of an external test.
+
+        Args:
+            table: The file that holds it; `ExternalRecord.predictions` names that of an external test.
 
         Raises:
             RunError: If the table is missing or damaged.
         """
-        with self._table("predictions.csv") as rows:
+        with self._table(table) as rows:
             columns = [name for name in rows[0] if name.startswith("p_")]
             return Predictions(
                 classes=tuple(name.removeprefix("p_") for name in columns),

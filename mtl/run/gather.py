@@ -37,4 +37,5 @@ def gather(run: RunFolder) -> RunContent:
 
 def _stage(chain: str, folder: StageFolder, record: LearnedRecord) -> StageContent:
     predictions = folder.predictions() if record.evaluation else None
-    return StageContent(chain, learning_title(record.number), record, folder.history(), predictions)
+    external = tuple(folder.predictions(test.predictions) for test in record.tests)
+    return StageContent(chain, learning_title(record.number), record, folder.history(), predictions, external)
