@@ -29,8 +29,8 @@ def compare_chains(
     if len(chains) < 2:
         return None, ()
     (first, one), (second, other) = ((chain, stages[-1]) for chain, stages in chains[:2])
-    records = one.record(), other.record()
-    if not (isinstance(records[0], LearnedRecord) and isinstance(records[1], LearnedRecord)):
+    records = [told for folder in (one, other) if isinstance(told := folder.record(), LearnedRecord)]
+    if len(records) < 2:
         return None, ()
     alike = began_alike(records[0].start, records[1].start)
 
