@@ -240,6 +240,7 @@ class Comparison(Record):
     Attributes:
         first: A chain.
         second: Another.
+        test: Name of the external test whose images they are; None is the test part.
         same_start: Whether both last stages began from the same backbone, bit for bit: then a chain is compared with itself.
         accuracy: First minus second.
         macro_f1: First minus second.
@@ -250,6 +251,7 @@ class Comparison(Record):
     same_start: bool
     accuracy: Reach
     macro_f1: Reach
+    test: str | None = None
 
 
 class RunRecord(Record):
@@ -262,6 +264,7 @@ class RunRecord(Record):
         start: The stage folder that `--from` named.
         environment: Versions, processor, date.
         comparison: Of the first two chains, where both were tested on the same images.
+        external: Of the same chains on every external test.
     """
 
     name: str
@@ -270,6 +273,7 @@ class RunRecord(Record):
     start: Path | None
     environment: dict[str, str]
     comparison: Comparison | None
+    external: tuple[Comparison, ...] = ()
 
 
 class ChainScores(Record):

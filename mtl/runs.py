@@ -200,24 +200,16 @@ class StageFolder:
         with self._table("history.csv") as rows:
             return tuple({key: float(value) for key, value in row.items() if value} for row in rows)
 
-    def predictions(self) -> Predictions:
-        """Return what was said of the test images, as `predictions.csv` holds it.
+    def predictions(self, table: str = "predictions.csv") -> Predictions:
+        """Return what was said of the test images, or of others.
+
+        Args:
+            table: The file that holds it: `validation.csv`, or what `ExternalRecord.predictions` names.
 
         Raises:
             RunError: If the table is missing or damaged.
         """
-        return self._predictions("predictions.csv")
-
-    def validation(self) -> Predictions:
-        """Return what was said of the validation part, as `validation.csv` holds it.
-
-        Raises:
-            RunError: If the table is missing or damaged.
-        """
-        return self._predictions("validation.csv")
-
-    def _predictions(self, name: str) -> Predictions:
-        with self._table(name) as rows:
+        with self._table(table) as rows:
             columns = [name for name in rows[0] if name.startswith("p_")]
             return Predictions(
                 classes=tuple(name.removeprefix("p_") for name in columns),

@@ -77,7 +77,7 @@ def _read(name: str, folder: Path) -> Member:
     else:
         record = stage.learned_record()
         key, data, colour = record.key, record.data, record.baselines
-    return Member(name, folder, key, stage.validation(), stage.predictions(), data, colour)
+    return Member(name, folder, key, stage.predictions("validation.csv"), stage.predictions(), data, colour)
 
 
 def _aligned(first: Member, other: Member) -> Member:

@@ -6,14 +6,13 @@ from mtl.config import Experiment
 from mtl.errors import ConfigError
 from mtl.loading import dump_settings
 from mtl.progress import Steps
-from mtl.records import Comparison, LearnedRecord, RunRecord, write_record
-from mtl.run.empty import began_alike
+from mtl.records import RunRecord, write_record
+from mtl.run.compared import compare_chains
 from mtl.run.external import ExternalTests
 from mtl.run.stage import StageMaker, imagenet_stage
 from mtl.runs import RunFolder, StageFolder, environment, follows
 from segmentation.files import write_text
 from stages.assemble import Assembled, assemble, split_stages
-from stages.metrics import Interval, paired_difference
 from stages.preprocess import Preprocess
 from stages.splits.chains import Learned
 from stages.splits.split import Split
@@ -73,41 +72,18 @@ def run_experiment(
         return done
     for folder in {folder.path: folder for folders in done.values() for folder in folders}.values():
         tests.score(folder, reporter)
+    within, external = compare_chains(list(done.items()), experiment.evaluation.resamples, experiment.seed)
     record = RunRecord(
         name=experiment.name,
         command=command,
         chains={chain: tuple(folder.path.name for folder in folders) for chain, folders in done.items()},
         start=start.path.resolve() if start else None,
         environment=environment(),
-        comparison=_compare(list(done.items()), experiment.evaluation.resamples, experiment.seed),
+        comparison=within,
+        external=external,
     )
     write_record(run.path / "run.json", record)
     return done
-
-
-def _compare(chains: list[tuple[str, list[StageFolder]]], resamples: int, seed: int) -> Comparison | None:
-    """Return the difference of two chains on the same test images, or None where there is nothing to compare."""
-    if len(chains) < 2:
-        return None
-    (first, second), folders = zip(*((chain, stages[-1]) for chain, stages in chains[:2]), strict=True)
-    records = [folder.record() for folder in folders]
-    if not all(isinstance(record, LearnedRecord) and record.evaluation for record in records):
-        return None
-    starts = [record.start for record in records if isinstance(record, LearnedRecord)]
-    one, other = (folder.predictions() for folder in folders)
-    if one.names != other.names:
-        return None
-    labels = one.truth()
-
-    def difference(metric: str) -> Interval:
-        return paired_difference(
-            labels, one.probabilities, other.probabilities, one.groups, metric, resamples=resamples, seed=seed
-        )
-
-    return Comparison(
-        first=first, second=second, same_start=began_alike(*starts),
-        accuracy=difference("accuracy"), macro_f1=difference("macro_f1"),
-    )  # fmt: skip
 
 
 def prepare(

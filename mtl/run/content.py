@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from stages import STAGES
 from stages.learners.network.weights import WeightRecord
 from stages.metrics import Evaluation
 
-__all__ = ["Mistake", "RunContent", "StageContent", "learning_title"]
+__all__ = ["Mistake", "RunContent", "StageContent", "commonest_mistake", "find_mistakes", "learning_title"]
 
 
 def learning_title(number: int) -> str:
@@ -44,6 +44,7 @@ class StageContent:
         predictions: What was said of the test images, if there are any.
         folder: Of the stage.
         gallery: Where its network looked, if that was drawn.
+        external: What was said of the images of every external test, in the order of `record.tests`.
     """
 
     chain: str
@@ -53,6 +54,7 @@ class StageContent:
     predictions: Predictions | None
     folder: Path | None = None
     gallery: Gallery | None = None
+    external: tuple[Predictions, ...] = ()
 
     @property
     def number(self) -> int:
@@ -82,21 +84,23 @@ class StageContent:
     @property
     def mistakes(self) -> tuple[Mistake, ...]:
         """Test images of which the wrong thing was said, the surest first."""
-        told = self.predictions
-        if told is None:
-            return ()
-        rows = zip(told.names, told.labels, told.predicted, told.probabilities.max(axis=1), strict=True)
-        wrong = [Mistake(name, label, said, float(sure)) for name, label, said, sure in rows if label != said]
-        return tuple(sorted(wrong, key=lambda one: -one.confidence))
+        return find_mistakes(self.predictions) if self.predictions else ()
 
-    @property
-    def confusion(self) -> tuple[int, str, str] | None:
-        """The most frequent mistake: how often, what it is, what was said; None where there is none."""
-        wrong = Counter((one.label, one.predicted) for one in self.mistakes)
-        if not wrong:
-            return None
-        (label, said), count = min(wrong.items(), key=lambda entry: (-entry[1], entry[0]))
-        return count, label, said
+
+def find_mistakes(told: Predictions) -> tuple[Mistake, ...]:
+    """Return the images of which the wrong thing was said, the surest first."""
+    rows = zip(told.names, told.labels, told.predicted, told.probabilities.max(axis=1), strict=True)
+    wrong = [Mistake(name, label, said, float(sure)) for name, label, said, sure in rows if label != said]
+    return tuple(sorted(wrong, key=lambda one: -one.confidence))
+
+
+def commonest_mistake(mistakes: Sequence[Mistake]) -> tuple[int, str, str] | None:
+    """Return the most frequent mistake: how often, what it is, what was said; None where there is none."""
+    wrong = Counter((one.label, one.predicted) for one in mistakes)
+    if not wrong:
+        return None
+    (label, said), count = min(wrong.items(), key=lambda entry: (-entry[1], entry[0]))
+    return count, label, said
 
 
 @dataclass(frozen=True)

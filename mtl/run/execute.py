@@ -10,9 +10,10 @@ from typing import Any
 from mtl.config import Experiment
 from mtl.errors import ConfigError, RunError
 from mtl.progress import Reporter
-from mtl.records import ExternalRecord, LearnedRecord, OverColour, StageRecord
+from mtl.records import Comparison, ExternalRecord, LearnedRecord, OverColour, StageRecord
 from mtl.run.backbone import check_backbones
 from mtl.run.chain import run_experiment
+from mtl.run.compared import comparison_sentence
 from mtl.run.empty import began_alike, empty_comparison
 from mtl.run.gallery import explain_stage
 from mtl.run.rendered import with_rendered_data
@@ -31,11 +32,13 @@ class Result:
         run: The run folder.
         report: The HTML report.
         stages: Records of the finished stages, by chain.
+        compared: The first two chains on the same images, those of the test part and of every external test.
     """
 
     run: Path
     report: Path
     stages: dict[str, list[StageRecord]]
+    compared: tuple[Comparison, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `json` can write."""
@@ -53,6 +56,7 @@ class Result:
                 if isinstance(record, LearnedRecord):
                     lines += [_score_line(chain, record, record.evaluation)] if record.evaluation else []
                     lines += [_external_line(chain, record, test) for test in record.tests]
+        lines += [sentence for told in self.compared if (sentence := comparison_sentence(told))]
         return "\n".join([*lines, f"Wrote {self.run}", f"Report {self.report}"])
 
     def _empty(self) -> list[str]:
@@ -89,15 +93,17 @@ def execute(experiment: Experiment, runs: Path, command: str, start: Path | None
         check_backbones(experiment)
         done = run_experiment(with_rendered_data(experiment, reporter), folder, command, reporter, begin)
         path = folder.path / "report.html"
+        compared: tuple[Comparison, ...] = ()
         if not follows():
+            told = folder.record()
+            compared = (*([told.comparison] if told.comparison else []), *told.external)
             for stage in {one.path: one for stages in done.values() for one in stages}.values():
                 explain_stage(stage, reporter)
             reporter.step("report", 0, 1)
             write_report(folder)
             reporter.step("report", 1, 1)
-    return Result(
-        folder.path, path, {chain: [stage.record() for stage in stages] for chain, stages in done.items()}
-    )
+    records = {chain: [stage.record() for stage in stages] for chain, stages in done.items()}
+    return Result(folder.path, path, records, compared)
 
 
 def find_start(path: Path, experiment: Experiment) -> StageFolder:

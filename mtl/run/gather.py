@@ -38,6 +38,8 @@ def gather(run: RunFolder) -> RunContent:
 
 def _stage(chain: str, folder: StageFolder, record: LearnedRecord) -> StageContent:
     predictions = folder.predictions() if record.evaluation else None
+    external = tuple(folder.predictions(test.predictions) for test in record.tests)
     return StageContent(
-        chain, learning_title(record.number), record, folder.history(), predictions, folder.path, read_gallery(folder.path)
+        chain, learning_title(record.number), record, folder.history(), predictions,
+        external=external, folder=folder.path, gallery=read_gallery(folder.path),
     )  # fmt: skip

@@ -8,7 +8,8 @@ from typing import Any
 
 from mtl.records import OverColour, SourceRecord
 from mtl.report.page import render_page
-from mtl.run.content import RunContent, StageContent
+from mtl.run.compared import comparison_sentence, points
+from mtl.run.content import RunContent, StageContent, commonest_mistake, find_mistakes
 from mtl.run.empty import empty_comparison
 from mtl.run.gallery import Shown, sanity_text
 from stages.metrics import Evaluation, Interval
@@ -53,6 +54,7 @@ def render_html(content: RunContent) -> str:
             "trust": reliability.sentences(stage),
             "explained": _explained(stage),
             "sanity": sanity_text(stage.gallery.sanity) if stage.gallery else "",
+            "most_frequent": commonest_mistake(stage.mistakes),
             "policy": _policy(stage),
             "against_colour": _against_colour(stage.record.over_colour),
             "caution": _caution(stage.evaluation),
@@ -64,8 +66,13 @@ def render_html(content: RunContent) -> str:
                     "confusion": Markup(figures.confusion(test.evaluation)),  # noqa: S704 - our own SVG
                     "against_colour": _against_colour(test.over_colour),
                     "caution": _caution(test.evaluation),
+                    "mistakes": [
+                        (one, figures.picture(one.name, (test.source,)))
+                        for one in find_mistakes(told)[:_MISTAKES]
+                    ],
+                    "most_frequent": commonest_mistake(find_mistakes(told)),
                 }
-                for test in stage.record.tests
+                for test, told in zip(stage.record.tests, stage.external, strict=True)
             ],
         }
         views.append(shown)
@@ -76,7 +83,8 @@ def render_html(content: RunContent) -> str:
         views=views,
         headline=headline(content),
         empty=_empty(content),
-        comparison=_comparison(content),
+        comparison=comparison_sentence(content.record.comparison),
+        compared=[one for told in content.record.external if (one := comparison_sentence(told))],
         scores=_SCORES,
         rendered=any(stage.rendered for stage in content.stages),
         ends={chain: stages[-1] for chain, stages in content.chains.items() if stages},
@@ -117,26 +125,12 @@ def _against_colour(told: OverColour | None) -> str | None:
     if told is None:
         return None
     baseline, lead = told.baseline, told.macro_f1
-    text = f"over colour alone ({baseline}) it gains {_points(lead)} of macro F1"
+    text = f"over colour alone ({baseline}) it gains {points(lead)} of macro F1"
     if lead.low > 0:
         return f"{text[0].upper()}{text[1:]}."
     if lead.value > 0:
         return f"{text[0].upper()}{text[1:]}: not shown to beat colour."
-    return f"It does not beat colour alone ({baseline}): {_points(lead)} of macro F1; the score says nothing about morphology."
-
-
-def _comparison(content: RunContent) -> str | None:
-    told = content.record.comparison
-    if told is None:
-        return None
-    if told.same_start:
-        return None
-    change = told.macro_f1
-    pair = f"{told.first} against {told.second} on the same images: {_points(change)} of macro F1."
-    if not (change.low > 0 or change.high < 0):
-        return f"{pair} This one split and seed show no difference; repeats decide."
-    better = told.first if change.value > 0 else told.second
-    return f"{pair} On these images {better} is ahead; one split and seed are no proof, repeats decide."
+    return f"It does not beat colour alone ({baseline}): {points(lead)} of macro F1; the score says nothing about morphology."
 
 
 def _empty(content: RunContent) -> str | None:
@@ -221,11 +215,6 @@ def _source(source: SourceRecord) -> dict[str, Any]:
 
 def _score(value: float) -> str:
     return "–" if not math.isfinite(value) else f"{value:.3f}"
-
-
-def _points(difference: Interval) -> str:
-    value, low, high = (100 * number for number in (difference.value, difference.low, difference.high))
-    return f"{value:+.1f} points [95 % interval {low:+.1f} to {high:+.1f}]"
 
 
 def _interval(interval: Interval) -> str:

@@ -194,7 +194,12 @@ class StageMaker:
             )
         if settings.learner == STACKED:
             return StackedLearner(
-                settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, progress
+                settings,
+                origin.weights,
+                parent.weights,
+                self.experiment.seed,
+                self.experiment.hardware,
+                progress,
             )
         if settings.learner != "network":
             return classical

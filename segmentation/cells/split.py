@@ -51,9 +51,9 @@ def split_parts(mask: npt.NDArray[np.bool_], min_area: int, neck: float) -> Inst
         return np.ones(mask.shape, np.int32)  # no background to be far from: nothing says where to split
     # A cell that the border cuts is as wide outside as inside: a zero frame would pinch it.
     padded = np.pad(mask, 1, mode="edge").view(np.uint8)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    distance = np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1], np.float32)
     del mask, padded
-    _smooth(distance)
+    distance = _smooth(distance)
     least = float(distance.min())
     # Each part in its own box, so that no copy of a large image is made. Most cells have one peak: no watershed for them.
     boxes: list[tuple[slice, ...] | None] = [*ndimage.find_objects(parts)]
@@ -73,17 +73,17 @@ def split_parts(mask: npt.NDArray[np.bool_], min_area: int, neck: float) -> Inst
     return parts
 
 
-def _smooth(distance: npt.NDArray[np.float32]) -> None:
-    # In place. A kernel grows with the largest part, so one huge part would cost its width for every pixel.
+def _smooth(distance: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    # Overwrites it. A kernel grows with the largest part, so one huge part would cost its width for every pixel.
     sigma = max(0.04 * float(distance.max()), 0.5)
     factor = int(sigma / _REDUCED) if sigma * distance.size > _BLUR else 1
     if factor < 2:
-        cv2.GaussianBlur(distance, (0, 0), sigma, dst=distance)
-        return
+        return np.asarray(cv2.GaussianBlur(distance, (0, 0), sigma, dst=distance), np.float32)
     height, width = distance.shape
     small = cv2.resize(distance, (-(-width // factor), -(-height // factor)), interpolation=cv2.INTER_AREA)
     cv2.GaussianBlur(small, (0, 0), sigma / factor, dst=small)
-    cv2.resize(small, (width, height), dst=distance, interpolation=cv2.INTER_LINEAR)
+    large = cv2.resize(small, (width, height), dst=distance, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large, np.float32)
 
 
 def _peaks(
@@ -124,7 +124,7 @@ def _flooded(
     height, width = (-(-length // factor) for length in inside.shape)
     small, covered = distance, inside
     if factor > 1:
-        small = cv2.resize(distance, (width, height), interpolation=cv2.INTER_AREA)
+        small = np.asarray(cv2.resize(distance, (width, height), interpolation=cv2.INTER_AREA), np.float32)
         covered = (
             cv2.resize(inside.view(np.uint8) * np.uint8(255), (width, height), interpolation=cv2.INTER_AREA)
             > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -183,6 +183,8 @@ def _not_rgb(image: Image.Image) -> str | None:
         return "a 16-bit image"
     if image.format == "TIFF" and _has_pages(image):
         return "a TIFF of several pages"
+    if image.format == "TIFF" and _is_ycbcr(image):
+        return _KINDS["YCbCr"]
     if image.mode == "RGB" and "transparency" not in image.info:
         return None
     return (
@@ -190,6 +192,11 @@ def _not_rgb(image: Image.Image) -> str | None:
         if image.mode != "RGB"
         else "an RGB image with transparency"
     )
+
+
+def _is_ycbcr(image: Any) -> bool:
+    # Pillow before 13 takes them for RGB. JPEG's own are made RGB while they are decoded.
+    return bool(image.tag_v2.get(262) == 6 and image.tag_v2.get(259) not in (6, 7))
 
 
 def _has_pages(image: Image.Image) -> bool:

@@ -57,9 +57,7 @@ def layers_between(backbone: nn.Module, first: float, last: float) -> list[str]:
     names = [".".join(end) for end in ends]  # `os.path.commonprefix` takes lists of parts as well as texts
     count = max(len(names) - 1, 1)
     chosen = [
-        name
-        for place, name in enumerate(names)
-        if name in known and name and first <= place / count <= last
+        name for place, name in enumerate(names) if name in known and name and first <= place / count <= last
     ]
     if not chosen:
         raise ModelError(
