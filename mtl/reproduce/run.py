@@ -19,7 +19,7 @@ from mtl.run.backbone import check_backbones
 from mtl.run.chain import prepare, run_experiment
 from mtl.run.rendered import with_rendered_data
 from mtl.run.stage import imagenet_stage
-from mtl.runs import Predictions, RunFolder, StageFolder
+from mtl.runs import Predictions, RunFolder, StageFolder, stage_key
 from stages.assemble import Assembled, make_task
 from stages.errors import ModelError
 from stages.learners.classical.colour import colour_baselines
@@ -213,11 +213,13 @@ class PaperRun:
     ) -> None:
         if self.paper.ensemble is None:
             return
+        key = stage_key([stage.path.name for stage in stages])[:6]  # another budget has other members
         settings = EnsembleSettings(
-            name=f"{kind}-{split}-ensemble", rule=self.paper.ensemble.rule, resamples=self.settings.resamples,
+            name=f"{kind}-{split}-ensemble-{key}", rule=self.paper.ensemble.rule, resamples=self.settings.resamples,
             seed=self.settings.seed, copies=False,
         )  # fmt: skip
-        made = make_ensemble([stage.path for stage in stages], settings, self.folder / "runs", command)
+        bar = OnOneBar(self.reporter, f"{self.name}: {kind}, split {split + 1}", "ensemble")
+        made = make_ensemble([stage.path for stage in stages], settings, self.folder / "runs", command, bar)
         main = made.content.main
         done.add(self.ensemble, kind, said_of(main.test, main.chosen.threshold if main.chosen else 0.0))
         done.votes.setdefault(kind, []).append(tuple(stage.predictions() for stage in stages))
