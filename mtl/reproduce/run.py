@@ -42,12 +42,14 @@ class Done:
         votes: Of the ensemble's members, by kind: a list over splits of their predictions in order.
         sentences: What the ensembles' reports say of choosing on the test part, by kind.
         data: What the last stage learned from, by kind, in words.
+        rendered: Whether its images are rendered smears.
     """
 
     said: dict[str, dict[Kind, list[Said]]] = field(default_factory=dict)
     votes: dict[Kind, list[tuple[Predictions, ...]]] = field(default_factory=dict)
     sentences: dict[Kind, list[str]] = field(default_factory=dict)
     data: dict[Kind, str] = field(default_factory=dict)
+    rendered: bool = False
 
     def add(self, system: str, kind: Kind, said: Said) -> None:
         """Add a split."""
@@ -200,6 +202,7 @@ class PaperRun:
             task.images[train], task.labels[train], task.images[test], len(task.classes), seed=experiment.seed
         )[_FOREST]
         samples = [data.samples[row] for row in test]
+        done.rendered |= data.rendered
         done.data[kind] = (
             f"{data.name}{' (rendered smears, not patient data)' if data.rendered else ''}: {len(train)} images train, {len(test)} test; "
             f"groups: {data.unit}; {parts.method}"
