@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from mtl.ensemble.changes import copy_changed
@@ -11,7 +12,7 @@ from mtl.ensemble.members import Member, read_members
 from mtl.ensemble.records import ENSEMBLE_FILE, EnsembleRecord, MemberRecord
 from mtl.ensemble.report import EnsembleWritten, write_report
 from mtl.ensemble.settings import EnsembleSettings
-from mtl.progress import Reporter
+from mtl.progress import Reporter, Steps
 from mtl.records import write_record
 from mtl.run.scoring import write_said
 from mtl.runs import Predictions, RunFolder, environment, stage_key
@@ -26,7 +27,11 @@ __all__ = ["make_ensemble"]
 
 
 def make_ensemble(
-    paths: Sequence[Path], settings: EnsembleSettings, runs: Path, command: str
+    paths: Sequence[Path],
+    settings: EnsembleSettings,
+    runs: Path,
+    command: str,
+    reporter: Steps | None = None,
 ) -> EnsembleWritten:
     """Combine finished runs and write the ensemble with its report.
 
@@ -35,6 +40,7 @@ def make_ensemble(
         settings: How to combine them.
         runs: Folder of run folders; the ensemble gets one of its own.
         command: As typed.
+        reporter: Told about progress; a terminal of its own if None.
 
     Raises:
         ConfigError: If the members do not fit together.
@@ -44,34 +50,34 @@ def make_ensemble(
     members = read_members(paths)
     settings.check(len(members))
     folder = RunFolder(runs / settings.name, stages=runs / settings.name / "members")
-    with folder.lock(), Reporter() as reporter:
+    with folder.lock(), nullcontext(reporter) if reporter else Reporter() as steps:
         folder.claim("ensemble", members=[one.key for one in members])
-        reporter.step("choose on the validation part", 0, 1)
+        steps.step("choose on the validation part", 0, 1)
         content = combine_members(members, settings, command, environment())
-        reporter.step("choose on the validation part", 1, 1)
-        _write(content, folder.path, reporter)
+        steps.step("choose on the validation part", 1, 1)
+        _write(content, folder.path, steps)
     return EnsembleWritten(content, folder.path)
 
 
-def _write(content: EnsembleContent, folder: Path, reporter: Reporter) -> None:
+def _write(content: EnsembleContent, folder: Path, steps: Steps) -> None:
     members, main = content.members, content.main
     chosen = main.chosen
     if chosen is None:  # a rule always has one
         raise TypeError("rule without a combination")
     models = {}
     for place, one in enumerate(members):
-        reporter.step("copy the members", place, len(members), one.name)
+        steps.step("copy the members", place, len(members), one.name)
         models[one.name] = load_model(one.folder)
     EnsembleModel(models, chosen).save(folder)
-    reporter.step("copy the members", len(members), len(members))
+    steps.step("copy the members", len(members), len(members))
     write_said(folder / "predictions.csv", main.test)
     write_said(folder / "validation.csv", _validation(members, chosen))
     if content.settings.copies:
         copy_changed(content.changes, _files(members[0]), folder / "changed")
-    reporter.step("report", 0, 1)
+    steps.step("report", 0, 1)
     write_report(content, folder)
     write_record(folder / ENSEMBLE_FILE, _record(content, chosen))
-    reporter.step("report", 1, 1)
+    steps.step("report", 1, 1)
 
 
 def _record(content: EnsembleContent, chosen: Chosen) -> EnsembleRecord:

@@ -18,6 +18,7 @@ from mtl.reproduce.run import PaperRun
 from mtl.reproduce.settings import ReproduceSettings
 from mtl.runs import RunFolder, environment
 from segmentation.files import finite, write_json, write_text
+from stages.errors import DataError
 
 __all__ = ["Reproduced", "reproduce"]
 
@@ -103,8 +104,15 @@ def reproduce(name: str | None, settings: ReproduceSettings, runs: Path, command
         papers = []
         for one in chosen:
             minutes = settings.budget / len(chosen)
-            run = PaperRun(one, read_paper(one), settings, roots[one], folder.stages / one, minutes, reporter)
-            papers.append(describe(run, run.run(command)))
+            try:
+                run = PaperRun(
+                    one, read_paper(one), settings, roots[one], folder.stages / one, minutes, reporter
+                )
+                papers.append(describe(run, run.run(command)))
+            except DataError as error:
+                if name:
+                    raise
+                refused[one] = str(error)
         found = Reproduced(tuple(papers), refused, folder.path)
         _write(found, command)
     return found

@@ -74,7 +74,6 @@ def describe(run: PaperRun, done: Done) -> PaperContent:
     """Return what is said of a paper that was run."""
     paper, settings = run.paper, run.settings
     drawing = {"resamples": settings.resamples, "seed": settings.seed}
-    rendered = any(root is None for root in run.roots.values())
     tables = [_table(table, run, done, drawing) for table in paper.tables]
     leakage = {
         system: inflation(sides["groups"], sides["images"], **drawing) for system, sides in done.said.items()
@@ -82,7 +81,7 @@ def describe(run: PaperRun, done: Done) -> PaperContent:
     return PaperContent(
         name=run.name,
         paper=paper,
-        rendered=rendered,
+        rendered=done.rendered,
         sizes=run.sizes,
         systems=run.backbones,
         missing=run.missing,
@@ -90,7 +89,7 @@ def describe(run: PaperRun, done: Done) -> PaperContent:
         leakage=leakage,
         leak_table=_leak_table(done, leakage, drawing),
         impossible=check_paper(paper),
-        notes=tuple(_notes(run, done, rendered)),
+        notes=tuple(_notes(run, done)),
     )
 
 
@@ -172,9 +171,9 @@ def _leak_table(
     )
 
 
-def _notes(run: PaperRun, done: Done, rendered: bool) -> list[str]:
+def _notes(run: PaperRun, done: Done) -> list[str]:
     notes = [run.sizes.sentence]
-    if rendered:
+    if None in run.roots.values():
         notes.append(
             "The paper's data are not here: ours are of rendered smears in their layout, not patient data."
         )

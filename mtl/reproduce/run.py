@@ -19,7 +19,7 @@ from mtl.run.backbone import check_backbones
 from mtl.run.chain import prepare, run_experiment
 from mtl.run.rendered import with_rendered_data
 from mtl.run.stage import imagenet_stage
-from mtl.runs import Predictions, RunFolder, StageFolder
+from mtl.runs import Predictions, RunFolder, StageFolder, stage_key
 from stages.assemble import Assembled, make_task
 from stages.errors import ModelError
 from stages.learners.classical.colour import colour_baselines
@@ -42,12 +42,14 @@ class Done:
         votes: Of the ensemble's members, by kind: a list over splits of their predictions in order.
         sentences: What the ensembles' reports say of choosing on the test part, by kind.
         data: What the last stage learned from, by kind, in words.
+        rendered: Whether its images are rendered smears.
     """
 
     said: dict[str, dict[Kind, list[Said]]] = field(default_factory=dict)
     votes: dict[Kind, list[tuple[Predictions, ...]]] = field(default_factory=dict)
     sentences: dict[Kind, list[str]] = field(default_factory=dict)
     data: dict[Kind, str] = field(default_factory=dict)
+    rendered: bool = False
 
     def add(self, system: str, kind: Kind, said: Said) -> None:
         """Add a split."""
@@ -200,6 +202,7 @@ class PaperRun:
             task.images[train], task.labels[train], task.images[test], len(task.classes), seed=experiment.seed
         )[_FOREST]
         samples = [data.samples[row] for row in test]
+        done.rendered |= data.rendered
         done.data[kind] = (
             f"{data.name}{' (rendered smears, not patient data)' if data.rendered else ''}: {len(train)} images train, {len(test)} test; "
             f"groups: {data.unit}; {parts.method}"
@@ -213,11 +216,13 @@ class PaperRun:
     ) -> None:
         if self.paper.ensemble is None:
             return
+        key = stage_key([stage.path.name for stage in stages])[:6]  # another budget has other members
         settings = EnsembleSettings(
-            name=f"{kind}-{split}-ensemble", rule=self.paper.ensemble.rule, resamples=self.settings.resamples,
+            name=f"{kind}-{split}-ensemble-{key}", rule=self.paper.ensemble.rule, resamples=self.settings.resamples,
             seed=self.settings.seed, copies=False,
         )  # fmt: skip
-        made = make_ensemble([stage.path for stage in stages], settings, self.folder / "runs", command)
+        bar = OnOneBar(self.reporter, f"{self.name}: {kind}, split {split + 1}", "ensemble")
+        made = make_ensemble([stage.path for stage in stages], settings, self.folder / "runs", command, bar)
         main = made.content.main
         done.add(self.ensemble, kind, said_of(main.test, main.chosen.threshold if main.chosen else 0.0))
         done.votes.setdefault(kind, []).append(tuple(stage.predictions() for stage in stages))

@@ -109,7 +109,7 @@ def _scores(one: Said, of: str, label: str, weights: Floats) -> Mapping[str, Flo
     if label:
         return {name: values[:, one.classes.index(label)] for name, values in rates.items()}
     if of in ("detection", "positive"):
-        return {name: values[:, -1] for name, values in rates.items()}
+        return {name: values[:, -1] for name, values in rates.items()} | {"accuracy": right}
     means = {name: _mean(values) for name, values in rates.items()}
     return means if of == "one-vs-rest" else means | {"accuracy": right}
 

@@ -27,6 +27,12 @@ CANNOT = {
     "mtl tune --join runs/big": "joins the study in that database",
     "mtl dashboard runs/default-study": "opens a server until Ctrl-C",
     "mtl segment train --data wbc-1:data/wbc --data bccd:data/BCCD --arch unet --encoder resnet34 --encoder-weights imagenet": "downloads the encoder's weights",
+    "mtl ensemble runs/densenet201 runs/resnet50 --rule grid --name patel2025-ensemble": "needs the paper's runs",
+    "mtl ensemble runs/c-resnet50 runs/c-b3 --rule optimised --name hybrid": "needs the paper's runs",
+    "mtl reproduce patel2025 --data data --budget 30": "needs the paper's data; tests/mtl/reproduce runs it on stand-ins",
+    "mtl reproduce --all --data data --budget 60": "the same",
+    "mtl reproduce patel2025 --data data --budget 10 --stand-in tf_efficientnet_lite0,tf_efficientnet_lite1": "the same",
+    "mtl reproduce patel2025 --data data --budget 10 --weights none --stand-in tf_efficientnet_lite0": "the same",
 }
 """Commands that cannot run here, and why."""
 
@@ -41,6 +47,7 @@ SMALL = {
     "--set imagenet.proceed.train.batch_size=4",
     "run --folds": f"{LEARN} --folds 3 --workers 1",
     "run": LEARN,
+    "ensemble": "--set resamples=100",
     "benchmark --chains 1,2,3 --folds": f"{LEARN} --folds 3 --workers 1",
     "benchmark": f"{LEARN} --repeats 2 --workers 1",
     "tune": f"{LEARN} --trials 1 --folds 1 --sampler random",
