@@ -6,15 +6,17 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 
 from segmentation.files import make_folder, write_whole
 
-__all__ = ["cache_folder", "cached", "cached_array", "read_cache", "write_cache"]
+__all__ = ["cache_folder", "cached", "cached_array", "fill_cache", "read_cache", "write_cache"]
 
 T = TypeVar("T")
 
@@ -75,6 +77,33 @@ def read_cache(path: Path, read: Callable[[Path], T]) -> T | None:
         return read(path) if path.is_file() else None
     except Exception:  # a damaged file may fail in any way that its format knows
         return None
+
+
+def fill_cache(path: Path, read: Callable[[Path], T], save: Callable[[Path], object]) -> T | None:
+    """Return what `read` finds, written by `save` first where it is absent or damaged; of several processes one writes and the others wait.
+
+    Args:
+        path: The file.
+        read: Reads it; fails if it is not what it should be.
+        save: Writes it to the path that it is given.
+
+    Raises:
+        WriteError: If it cannot be written.
+    """
+    known = read_cache(path, read)
+    if known is None:
+        make_folder(path.parent, advice=_ADVICE)
+        lock = FileLock(path.with_name(f"{path.name}.lock"))
+        with suppress(OSError):  # where no lock can be written, writing below says why
+            lock.acquire()
+        try:
+            known = read_cache(path, read)
+            if known is None:
+                write_cache(path, save)
+                known = read_cache(path, read)
+        finally:
+            lock.release()
+    return known
 
 
 def write_cache(path: Path, save: Callable[[Path], object]) -> None:

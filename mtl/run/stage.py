@@ -265,7 +265,7 @@ class _Scoring:
         device, precision = "", ""
         watched = self.task.rows["validation"]
         if len(watched):  # what ensembles and thresholds are chosen on
-            votes = model.prepared_probabilities(self.task.images[watched])
+            votes = model.calibrated(model.prepared_probabilities(self.task.images[watched]))
             samples = [self.data.samples[row] for row in watched]
             write_predictions(self.folder.path / "validation.csv", samples, self.data.classes, votes)
         if len(tested):

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segmentation.cache import cache_folder, read_cache, write_cache
+from segmentation.cache import cache_folder, fill_cache
 from stages.data.images import load_rgb
 from stages.data.sample import Sample
 from stages.data.threads import in_threads
@@ -71,10 +71,11 @@ def open_store(
     key = hashlib.sha256(text.encode()).hexdigest()[:24]
     path = (folder or cache_folder()) / "stores" / f"{key}.npy"
     shape = (len(samples), size, size, 3)
-    images = read_cache(path, lambda known: _read(known, shape))
-    if images is None:
-        write_cache(path, lambda temporary: _fill(temporary, samples, size, fit, progress, prepare))
-        images = read_cache(path, lambda known: _read(known, shape))
+    images = fill_cache(
+        path,
+        lambda known: _read(known, shape),
+        lambda temporary: _fill(temporary, samples, size, fit, progress, prepare),
+    )
     if images is None:
         raise DataError(
             f"Expected {path} to be an image store, but it cannot be read; do remove that file and run again"

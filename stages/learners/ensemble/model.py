@@ -15,7 +15,7 @@ from segmentation.files import make_folder
 from stages.errors import ModelError
 from stages.learners.ensemble.choose import Chosen
 from stages.learners.ensemble.combine import COMBINATION
-from stages.learners.model import AT_ONCE, Floats, Image, Model, load_model
+from stages.learners.model import AT_ONCE, Floats, Image, Model, Prediction, load_model
 from stages.preprocess import Preprocess
 
 __all__ = ["MEMBERS", "EnsembleModel"]
@@ -83,7 +83,26 @@ class EnsembleModel(Model):
         rows = [member.prepared_embeddings(images) for member in self.members.values()]
         return np.concatenate(rows, axis=1)
 
-    def answers(self, probabilities: Floats) -> npt.NDArray[np.bool_]:
+    def answers(self, images: Iterable[Image]) -> list[Prediction]:
+        """Return what the members together say of images as they come from a file; see `Model.answers`.
+
+        An image below the threshold is unsure; one that is unlike what any member learned from is unlike.
+        """
+        rest, found = iter(images), list[Prediction]()
+        while batch := list(islice(rest, AT_ONCE)):
+            said = [member.answers(batch) for member in self.members.values()]
+            votes = [
+                np.array([[one.probabilities[name] for name in self.classes] for one in own]) for own in said
+            ]
+            rows = self._combined(votes)
+            for row, sure, own in zip(rows, self.confident(rows), zip(*said, strict=True), strict=True):
+                known = [one.distance for one in own if one.distance is not None]
+                scores = dict(zip(self.classes, map(float, row), strict=True))
+                label = self.classes[int(row.argmax())]
+                found.append(Prediction(label, scores, (), not sure, max(known, default=None)))
+        return found
+
+    def confident(self, probabilities: Floats) -> npt.NDArray[np.bool_]:
         """Return of which images (N,) an answer is given: those whose highest probability (N, K) reaches the threshold."""
         return np.asarray(probabilities.max(axis=1) >= self.chosen.threshold)
 

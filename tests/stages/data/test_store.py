@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segmentation.cache import cache_folder
+from segmentation.cache import cache_folder, fill_cache
 from segmentation.errors import WriteError
 from stages.data import store
 from stages.data.images import content_key
@@ -162,3 +163,18 @@ def test_decoding_is_spread_over_threads_but_the_order_is_kept(
     samples = [Sample(Path(str(i)), str(i), "a", "x") for i in range(40)]
     monkeypatch.setattr(store, "load_rgb", lambda one: np.full((20, 20, 3), int(one.name), np.uint8))
     assert open_store(samples, "x", 16, folder=tmp_path)[:, 0, 0, 0].tolist() == list(range(40))
+
+
+def test_of_several_that_want_the_same_one_makes_it_and_the_others_wait(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def save(path: Path) -> None:
+        made.append(path.name)
+        time.sleep(0.2)
+        path.write_text("whole")
+
+    path = tmp_path / "new" / "file.txt"
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: fill_cache(path, Path.read_text, save), range(4)))
+    assert found == ["whole"] * 4
+    assert len(made) == 1

@@ -59,7 +59,18 @@ def test_it_says_the_weighted_mean_of_what_its_members_say(ensemble: EnsembleMod
 
 def test_it_answers_where_it_is_sure_enough(ensemble: EnsembleModel) -> None:
     said = np.array([[0.5, 0.3, 0.2], [0.6, 0.2, 0.2], [0.1, 0.1, 0.8]])
-    assert ensemble.answers(said).tolist() == [False, True, True]
+    assert ensemble.confident(said).tolist() == [False, True, True]
+
+
+def test_its_answers_are_its_probabilities_and_say_where_it_is_unsure(ensemble: EnsembleModel) -> None:
+    images = pictures(5)
+    rows = ensemble.probabilities(images)
+    said = ensemble.answers(iter(images))
+    assert [one.label for one in said] == [CLASSES[place] for place in rows.argmax(axis=1)]
+    assert np.allclose([[one.probabilities[name] for name in CLASSES] for one in said], rows)
+    assert [one.unsure for one in said] == (rows.max(axis=1) < 0.6).tolist()
+    assert ensemble.predict(images[0]) == said[0]
+    assert not any(one.unlike for one in said)
 
 
 def test_prepared_images_are_taken_where_all_prepare_alike_and_refused_elsewhere(
