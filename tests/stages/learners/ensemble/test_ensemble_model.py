@@ -69,7 +69,9 @@ def test_its_answers_are_its_probabilities_and_say_where_it_is_unsure(ensemble: 
     assert [one.label for one in said] == [CLASSES[place] for place in rows.argmax(axis=1)]
     assert np.allclose([[one.probabilities[name] for name in CLASSES] for one in said], rows)
     assert [one.unsure for one in said] == (rows.max(axis=1) < 0.6).tolist()
-    assert ensemble.predict(images[0]) == said[0]
+    alone = ensemble.predict(images[0])  # another batch may round otherwise
+    assert alone.label == said[0].label
+    assert alone.probabilities == pytest.approx(said[0].probabilities, abs=1e-5)
     assert not any(one.unlike for one in said)
 
 
