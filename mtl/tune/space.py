@@ -31,13 +31,13 @@ def default_space(experiment: Experiment, stage: str) -> dict[str, Parameter]:
     for number in (2, 3) if stage == "chain" else (int(stage),):
         field, size = STAGE_FIELDS[number], experiment.stage(number).preprocess.image_size
         sizes = sorted({max(32, round(size * share / 32) * 32) for share in (0.5, 0.75)} | {size})
-        found[f"{field}.preprocess.image_size"] = Parameter(choices=tuple(sizes))
         if experiment.stage(number).learner != "network":
             found |= {
                 f"{field}.learner": Parameter(choices=("svm", "forest", "boosting", "logistic")),
                 f"{field}.classical.reduction": Parameter(choices=("none", "pca", "lda", "mutual-info")),
                 f"{field}.classical.components": Parameter(choices=(8, 16, 32, 64)),
             }
+            found[f"{field}.preprocess.image_size"] = Parameter(choices=tuple(sizes))
             continue
         found |= {
             f"{field}.train.learning_rate": Parameter(low=1e-4, high=1e-2, log=True),
@@ -47,6 +47,7 @@ def default_space(experiment: Experiment, stage: str) -> dict[str, Parameter]:
             f"{field}.train.schedule": Parameter(choices=("cosine", "exponential", "constant")),
             f"{field}.train.batch_size": Parameter(choices=(8, 16, 32)),
             f"{field}.augment.strength": Parameter(low=0.0, high=1.5, step=0.25),
+            f"{field}.preprocess.image_size": Parameter(choices=tuple(sizes)),
         }
     return found
 
