@@ -78,7 +78,7 @@ def inverse_dost(coefficients: Complex) -> Complex:
 
 def _turn(count: int) -> Floats:
     """Stockwell's factor that keeps neighbouring band samples in phase: (-1)^time."""
-    return (-1.0) ** np.arange(count)
+    return np.where(np.arange(count) % 2, -1.0, 1.0)
 
 
 @cache
