@@ -219,7 +219,7 @@ def _losses(results: Results, folder: Path, column: str) -> dict[str, npt.NDArra
     for chain in results[0].chains:
         stages = [StageFolder(folder / "stages" / result.chains[chain].stage) for result in results]
         table = by_epoch([stage.history() for stage in stages], column)
-        if np.isfinite(table).any(axis=0).all():
+        if table.shape[1] and np.isfinite(table).any(axis=0).all():
             found[chain] = table
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 from mtl.records import OverColour, SourceRecord
 from mtl.report.page import render_page
 from mtl.run.compared import comparison_sentence, points
-from mtl.run.content import RunContent, StageContent, commonest_mistake, find_mistakes
+from mtl.run.content import RunContent, StageContent, commonest_mistake, find_mistakes, learner_name
 from mtl.run.empty import empty_comparison
 from mtl.run.gallery import Shown, sanity_text
 from stages.metrics import Evaluation, Interval
@@ -161,6 +161,9 @@ def _name(content: RunContent, stage: StageContent) -> str:
 
 def _policy(stage: StageContent) -> str:
     settings = stage.record.settings
+    size = f"{settings.preprocess.image_size} px{_prepared(settings.preprocess)}{_predicted(stage)}"
+    if settings.learner != "network":
+        return f"{_classical(stage)}; {size}"
     train, head = settings.train, settings.head
     hidden = " + ".join(map(str, head.hidden))
     layers = (
@@ -173,7 +176,19 @@ def _policy(stage: StageContent) -> str:
     return (
         f"{head.pool} pooling, {layers}, {head.activation} with {loss}; {first}{policy}; {train.optimizer} at "
         f"{train.learning_rate:g}, {train.schedule}, batch {train.batch_size}, {_epochs(train.epochs)}, "
-        f"{settings.preprocess.image_size} px{_prepared(settings.preprocess)}{_predicted(stage)}"
+        f"{size}; {stage.record.parameters:,} parameters"
+    )
+
+
+def _classical(stage: StageContent) -> str:
+    settings = stage.record.settings
+    asked, name = settings.classical, learner_name(settings, stage.record.weights.backbone)
+    reduced = "" if asked.reduction == "none" else f", {asked.reduction} to {asked.components} at most"
+    weighed = ", class weights" if asked.balance == "weights" else ""
+    backbone = "" if settings.needs_backbone else "; no backbone is used"
+    return (
+        f"{name}{weighed}; standardised{reduced}; {asked.candidates} settings at most tried by macro F1 in {asked.folds} grouped "
+        f"folds inside the training part{backbone}"
     )
 
 

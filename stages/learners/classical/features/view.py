@@ -36,7 +36,9 @@ class View:
     @cached_property
     def mask(self) -> Mask:
         """(H, W) bool: the pixels that count, those of white cells or all; all where none is left."""
-        mask: Mask = self.image.any(axis=2) if self.segmented else np.ones(self.image.shape[:2], bool)
+        if not self.segmented:
+            return np.ones(self.image.shape[:2], bool)
+        mask: Mask = np.asarray(self.image.any(axis=2), bool)
         return mask if mask.any() else np.ones_like(mask)
 
     def inside(self, reach: int) -> Mask:
