@@ -239,6 +239,7 @@ def calibrated(folder: Path) -> tuple[NetworkModel, Task]:
     task = Task(images, labels, rows, model.classes, model.preprocess)
     model.calibrate(task, [str(row) for row in range(60)])
     model.frame = 2.5
+    folder.mkdir(exist_ok=True)
     model.save(folder)
     return model, task
 
