@@ -171,7 +171,7 @@ class _Work:
     def _one(self, job: Job, large: Large) -> tuple[Job, bool]:
         place = self._place(job, "records", ".json")
         key = stage_key(self.written, job.name, content_of(job.path))
-        if self._known(place, key):
+        if self._known(place, key) and self._place(job, "overlays", ".png").is_file():
             return job, True
         with large.hold(job.name, pixels_of(job.path, self.settings.segment.max_pixels)) as tell:
             looked = self.predictor.look(decode_rgb(job.path), job.name, job.stem, tell)

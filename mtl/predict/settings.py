@@ -31,4 +31,4 @@ class PredictSmears(Settings):
     geojson: bool = Field(True, description="outlines of cells for QuPath, a file an image")
     coco: bool = Field(True, description="outlines of cells of all images as COCO")
     explain: bool = Field(False, description="pictures of where the networks looked")
-    segment: SegmentImages = SegmentImages()
+    segment: SegmentImages = Field(default_factory=SegmentImages)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mtl.errors import ConfigError
 from mtl.predict.blasts import blast_class, share_of
 
-pairs = st.integers(0, 60).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
+pairs = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(lambda two: (min(two), max(two)))
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 7), (3, 10), (50, 50), (499, 1000), (1, 1)])
@@ -54,11 +54,11 @@ def test_it_holds_the_truth_of_patients_whose_fields_differ() -> None:
     random = np.random.default_rng(0)
     held = {"fields": 0, "cells": 0}
     for _ in range(2000):
-        chances = random.beta(3, 7, size=12)  # mean 0.3
+        chances = random.beta(1, 3, size=12)  # mean 0.25
         fields = [(int(random.binomial(15, chance)), 15) for chance in chances]
         pooled = share_of([(sum(c for c, _ in fields), 180)])
         for name, share in (("fields", share_of(fields)), ("cells", pooled)):
-            held[name] += share.low <= 0.3 <= share.high
+            held[name] += share.low <= 0.25 <= share.high
     assert held["fields"] / 2000 > 0.90
     assert held["cells"] / 2000 < 0.80  # what counting cells alone would claim to be 95 %
 

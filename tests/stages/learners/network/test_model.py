@@ -19,6 +19,7 @@ from stages.learners.network.model import WEIGHTS_FILE, NetworkModel
 from stages.learners.network.network import Network
 from stages.preprocess import Preprocess
 from stages.settings import HeadSettings, PreprocessSettings
+from stages.task import Task
 
 SIZE = 32
 
@@ -224,3 +225,54 @@ def test_a_model_file_comes_last(
         model.save(tmp_path)
     assert not (tmp_path / MODEL_FILE).exists()
     assert isinstance(model, Model)
+
+
+def calibrated(folder: Path) -> tuple[NetworkModel, Task]:
+    """A model that was calibrated on drawn images: red and blue ones."""
+    random = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    images = random.integers(0, 120, (60, 32, 32, 3)).astype(np.uint8)
+    images[labels == 0, :, :, 0] += 120
+    images[labels == 1, :, :, 2] += 120
+    rows = {"train": np.arange(30), "validation": np.arange(30, 60), "test": np.arange(0)}
+    model = make(size=32)
+    task = Task(images, labels, rows, model.classes, model.preprocess)
+    model.calibrate(task, [str(row) for row in range(60)])
+    model.frame = 2.5
+    folder.mkdir(exist_ok=True)
+    model.save(folder)
+    return model, task
+
+
+def test_calibration_travels_with_the_model(tmp_path: Path) -> None:
+    model, task = calibrated(tmp_path)
+    again, images = load_model(tmp_path), pictures(4)
+    assert again.frame == 2.5
+    assert model.answers(iter(images)) == again.answers(iter(images))
+    assert model.calibration is not None
+    raw = np.concatenate([model.prepared_probabilities(model.preprocess(image)[None]) for image in images])
+    np.testing.assert_allclose(again.probabilities(images), model.calibration.calibrated(raw), atol=1e-6)
+    for one, row in zip(again.answers(images), again.probabilities(images), strict=True):
+        assert tuple(one.probabilities.values()) == pytest.approx(tuple(row), abs=1e-6)
+        assert one.label in one.within
+    known = [one.distance for one in model.answers(task.images[30:])]
+    assert sum(one is not None and one > 1 for one in known) <= 1
+    assert model.answers([np.full((32, 32, 3), 255, np.uint8)])[0].unlike
+
+
+def test_without_a_validation_part_nothing_is_said_of_certainty(tmp_path: Path) -> None:
+    model, task = make(size=32), calibrated(tmp_path / "other")[1]
+    rows = task.rows | {"validation": np.arange(0)}
+    model.calibrate(Task(task.images, task.labels, rows, task.classes, task.preprocess), [""] * 60)
+    assert model.calibration is None
+    said = model.predict(pictures(1)[0])
+    assert (said.within, said.unsure, said.distance, said.unlike) == ((), False, None, False)
+
+
+def test_one_pass_says_what_two_say() -> None:
+    for flips in (False, True):
+        model = make(flips=flips)
+        prepared = np.stack([model.preprocess(image) for image in pictures(5)])
+        said, features = model.prepared_answers(prepared)
+        np.testing.assert_allclose(said, model.prepared_probabilities(prepared), atol=1e-6)
+        np.testing.assert_allclose(features, model.prepared_embeddings(prepared), atol=1e-5)
