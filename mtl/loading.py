@@ -16,7 +16,15 @@ from pydantic import ValidationError
 from mtl.errors import ConfigError
 from segmentation.settings import Settings
 
-__all__ = ["config_names", "config_path", "dump_settings", "load_settings", "read_tree"]
+__all__ = [
+    "config_names",
+    "config_path",
+    "dump_settings",
+    "load_settings",
+    "parse_setting",
+    "read_tree",
+    "with_changes",
+]
 
 S = TypeVar("S", bound=Settings)
 
@@ -73,18 +81,47 @@ def load_settings(
     for key, value in (overrides or {}).items():
         _assign(tree, key, value)
     for text in sets:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(
-                f"Expected `--set` to be KEY=VALUE, but got {text!r}; do write for example seed=3 or a.b=c"
-            )
-        try:
-            _assign(tree, key.strip(), _value(value))
-        except yaml.YAMLError as error:
-            raise ConfigError(
-                f"Expected the value of `--set {key}` to be YAML, but got {value!r}; do quote it"
-            ) from error
+        _assign(tree, *parse_setting(text, "--set"))
     return _validate(schema, tree)
+
+
+def with_changes(settings: S, changes: Mapping[str, Any]) -> S:
+    """Return settings of the same schema in which dotted keys have other values.
+
+    Raises:
+        ConfigError: One line that names the key.
+    """
+    tree = settings.model_dump(mode="json")
+    for key, value in changes.items():
+        _assign(tree, key, value)
+    return _validate(type(settings), tree)
+
+
+def parse_setting(text: str, flag: str) -> tuple[str, Any]:
+    """Read KEY=VALUE, where the value is YAML.
+
+    Args:
+        text: As given.
+        flag: For the error's sentence.
+
+    Raises:
+        ConfigError: If it is no such text.
+
+    Examples:
+        >>> parse_setting("train.learning_rate=1e-3", "--set")
+        ('train.learning_rate', 0.001)
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(
+            f"Expected `{flag}` to be KEY=VALUE, but got {text!r}; do write for example seed=3 or a.b=c"
+        )
+    try:
+        return key.strip(), _value(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"Expected the value of `{flag} {key}` to be YAML, but got {value!r}; do quote it"
+        ) from error
 
 
 def dump_settings(settings: Settings) -> str:

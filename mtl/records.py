@@ -265,7 +265,7 @@ class ChainScores(Record):
 
 
 class CellRecord(Record):
-    """`cell.json`: all chains on one split.
+    """`cell.json`: all chains, under all variants of the settings, on one split.
 
     Attributes:
         key: Hash of everything that decides the result.
@@ -275,7 +275,7 @@ class CellRecord(Record):
         seed: Of splits and training.
         trained: Images that trained the last stage.
         tested: Images that it was tested on.
-        chains: Scores by chain.
+        chains: Scores by chain, by variant, or by both; see `Design.systems`.
     """
 
     key: str

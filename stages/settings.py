@@ -350,7 +350,7 @@ class StageSettings(Settings):
     train: TrainSettings = TrainSettings()
 
     @property
-    def backbone(self) -> bool:
+    def needs_backbone(self) -> bool:
         """Whether it learns from the backbone of the stage before."""
         return self.learner in ("network", STACKED) or DEEP in self.classical.features
 

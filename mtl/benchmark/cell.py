@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mtl.benchmark.plan import BenchmarkSettings, Cell, cell_key, experiment_of
+from mtl.benchmark.plan import BenchmarkSettings, Cell, System, cell_key, experiment_of, variants_of
+from mtl.errors import RunError
 from mtl.progress import Steps
 from mtl.records import CellRecord, ChainScores, write_record
 from mtl.run.chain import run_experiment
@@ -20,7 +21,7 @@ _METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_a
 
 
 def run_cell(folder: Path, cell: Cell, settings: BenchmarkSettings, steps: Steps) -> CellRecord:
-    """Train and test all chains on one split.
+    """Train and test all chains under all variants on one split.
 
     Args:
         folder: Of the benchmark; cells share its stages, so a chain's beginning is trained once.
@@ -32,12 +33,18 @@ def run_cell(folder: Path, cell: Cell, settings: BenchmarkSettings, steps: Steps
         `cell.json`: seed, split sizes, and of every chain its scores, those of colour alone and where its stage lies.
 
     Raises:
+        RunError: If variants were not tested on the same images.
         StagesError: If data, weights or training fail.
         KeyboardInterrupt: If stopped; the same call goes on.
     """
-    chosen = experiment_of(cell, settings)
-    run = RunFolder(folder / "cells" / cell.name, folder / "stages")
-    done = run_experiment(chosen, run, "", steps, scratch=True)
+    design = settings.benchmark
+    place, trained = folder / "cells" / cell.name, {}
+    for variant, chosen in variants_of(experiment_of(cell, settings), design).items():
+        run = RunFolder(place / variant if variant else place, folder / "stages")
+        for chain, stages in run_experiment(chosen, run, "", steps, scratch=True).items():
+            trained[System(chain, variant)] = stages
+    done = {name: trained[system] for name, system in design.systems().items()}
+    _check_alike(done)
     counts = next(iter(done.values()))[-1].learned_record().data.counts
     result = CellRecord(
         key=cell_key(cell, settings),
@@ -47,10 +54,21 @@ def run_cell(folder: Path, cell: Cell, settings: BenchmarkSettings, steps: Steps
         seed=cell.seed,
         trained=sum(counts["train"].values()),
         tested=sum(counts["test"].values()),
-        chains={chain: _scores(stages, cell, settings.benchmark.draw) for chain, stages in done.items()},
+        chains={name: _scores(stages, cell, design.draw) for name, stages in done.items()},
     )
-    write_record(run.path / "cell.json", result)
+    write_record(place / "cell.json", result)
     return result
+
+
+def _check_alike(done: Mapping[str, list[StageFolder]]) -> None:
+    tested = {name: set(stages[-1].predictions().names) for name, stages in done.items()}
+    (first, images), *others = tested.items()
+    for name, own in others:
+        if own != images:
+            raise RunError(
+                f"Expected {first} and {name} to be tested on the same images, but {len(own ^ images)} stand in one alone; "
+                "do leave settings that change the split out of --variant"
+            )
 
 
 def healthy_class(classes: Sequence[str]) -> str | None:

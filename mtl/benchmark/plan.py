@@ -11,14 +11,40 @@ from pydantic import Field, field_validator, model_validator
 
 from mtl.config import STAGE_FIELDS, Experiment, check_order, parse_chains
 from mtl.errors import ConfigError
-from mtl.loading import dump_settings
+from mtl.loading import dump_settings, parse_setting, with_changes
 from segmentation.settings import Settings
 from stages.settings import StageSettings
 
-__all__ = ["BenchmarkSettings", "Cell", "Design", "cell_key", "cells_of", "experiment_of"]
+__all__ = [
+    "BenchmarkSettings",
+    "Cell",
+    "Design",
+    "System",
+    "cell_key",
+    "cells_of",
+    "experiment_of",
+    "variants_of",
+]
 
+_FREE = re.compile(
+    r"(imagenet|single_cell|multi_cell)\.(?!data\b|split\b|proceed\.(data|split)\b)|hardware\.|evaluation\.flips$|(backbone|weights)$"
+)
+"""Keys that a variant may change: what is tested stays the same."""
 _RESAMPLES = 100
 """Of the bootstrap within a cell, which no verdict uses."""
+
+
+@dataclass(frozen=True)
+class System:
+    """What is compared: a chain under one variant of the settings.
+
+    Attributes:
+        chain: As text, such as `"1,2,3"`.
+        variant: Name; empty where there are none.
+    """
+
+    chain: str
+    variant: str
 
 
 class Design(Settings):
@@ -49,6 +75,24 @@ class Design(Settings):
     rope: float = Field(
         1.0, ge=0, lt=100, description="differences up to so many points are practically none"
     )
+    variants: dict[str, dict[str, Any]] = Field(
+        {},
+        description="other settings on the same splits, as NAME:KEY=VALUE; several times for more keys and more names; NAME alone is the "
+        "configuration as it is",
+    )
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            return value
+        found: dict[str, dict[str, Any]] = {}
+        for text in value:
+            name, colon, setting = str(text).partition(":")
+            own = found.setdefault(name.strip(), {})
+            if colon:
+                own.update([parse_setting(setting, f"--variant {name}:")])
+        return found
 
     @field_validator("chains", mode="before")
     @classmethod
@@ -64,14 +108,31 @@ class Design(Settings):
     @classmethod
     def _once(cls, value: Any) -> Any:
         # Folds of one chain predict every image once.
-        if isinstance(value, dict) and "repeats" not in value and "chains" in value:
+        if (
+            isinstance(value, dict)
+            and "repeats" not in value
+            and "chains" in value
+            and not value.get("variants")
+        ):
             chains = parse_chains(value["chains"], "--chains")
             return value | {"repeats": 1} if len(chains) == 1 else value
         return value
 
     @model_validator(mode="after")
     def _comparable(self) -> Design:
-        if len(set(self.chains)) < 2 and not (self.alone and self.folds):
+        if len(self.variants) == 1:
+            raise ConfigError(
+                f"Expected `--variant` to name two variants or more, but got {next(iter(self.variants))!r} alone; do add another, "
+                "such as --variant plain for the configuration as it is"
+            )
+        wrong = next(
+            (name for name in self.variants if not re.fullmatch(r"[\w.+-]+", name) or name[0] == "."), None
+        )
+        if wrong is not None:
+            raise ConfigError(
+                f"Expected the name of `--variant` to be letters, digits, `_`, `+`, `-` and `.`, but got {wrong!r}; do write NAME:KEY=VALUE"
+            )
+        if len(set(self.chains)) < 2 and not self.variants and not (self.alone and self.folds):
             raise ConfigError(
                 f"Expected `--chains` to be two chains or more, or one with --folds, but got {_text(self.chains)}; do write --chains 1,3 1,2,3"
             )
@@ -100,7 +161,17 @@ class Design(Settings):
     @property
     def alone(self) -> bool:
         """Whether one chain is cross-validated, and nothing compared."""
-        return len(self.chains) == 1
+        return len(self.chains) == 1 and not self.variants
+
+    def systems(self) -> dict[str, System]:
+        """Return what is compared, by the name that reports call it: the chain, the variant, or both."""
+        found = {}
+        for variant in self.variants or ("",):
+            for chain in self.chains:
+                system = System(",".join(map(str, chain)), variant)
+                parts = (system.chain if len(self.chains) > 1 or not variant else "", variant)
+                found[" ".join(filter(None, parts))] = system
+        return found
 
 
 class BenchmarkSettings(Experiment):
@@ -121,6 +192,18 @@ class BenchmarkSettings(Experiment):
             )
         design = Design(chains=(experiment.stages,), folds=folds, repeats=1)
         return cls.model_construct(**dict(experiment), benchmark=design)
+
+    @model_validator(mode="after")
+    def _on_the_same_splits(self) -> BenchmarkSettings:
+        for name, changes in self.benchmark.variants.items():
+            for key in changes:
+                if not _FREE.match(key):
+                    raise ConfigError(
+                        f"Expected `--variant {name}` to change how stages learn, but got `{key}`: variants share data and splits; "
+                        "do compare runs of other data with `mtl compare`"
+                    )
+        variants_of(self)
+        return self
 
     @model_validator(mode="after")
     def _begun_alike(self) -> BenchmarkSettings:
@@ -210,11 +293,35 @@ def experiment_of(cell: Cell, settings: BenchmarkSettings) -> Experiment:
     return Experiment.model_construct(**values)
 
 
+def variants_of(settings: Experiment, design: Design | None = None) -> dict[str, Experiment]:
+    """Return the experiment under every variant of the settings, by name; by the empty name where there are none.
+
+    Args:
+        settings: An experiment, or a benchmark's own settings.
+        design: Of the benchmark; its own if None.
+
+    Raises:
+        ConfigError: If a variant is not possible.
+    """
+    plain = Experiment.model_construct(**{key: getattr(settings, key) for key in Experiment.model_fields})
+    chosen: Design = design or getattr(settings, "benchmark", None) or Design()
+    found = {}
+    for name, changes in chosen.variants.items():
+        try:
+            found[name] = with_changes(plain, changes) if changes else plain
+        except ConfigError as error:
+            raise ConfigError(f"`--variant {name}`: {error}") from error
+    return found or {"": plain}
+
+
 def cell_key(cell: Cell, settings: BenchmarkSettings) -> str:
     """Return the hash of everything that decides a cell's result but the data themselves."""
     from mtl.runs import stage_key  # the flags' defaults are read from here, and --help shall not load numpy
 
-    return stage_key(dump_settings(experiment_of(cell, settings)), settings.benchmark.draw)
+    design = settings.benchmark
+    return stage_key(
+        dump_settings(experiment_of(cell, settings)), design.draw, *filter(None, [design.variants])
+    )
 
 
 def _text(chains: Sequence[Sequence[int]]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from mtl.benchmark.plan import BenchmarkSettings, Cell, Design, cell_key, cells_of
+from mtl.benchmark.plan import BenchmarkSettings, Cell, Design, cell_key, cells_of, variants_of
 from mtl.benchmark.workers import run_in_workers
 from mtl.loading import dump_settings
 from mtl.progress import OnOneBar, Reporter
@@ -40,7 +40,8 @@ def run_benchmark(
     with run.lock():
         run.claim("benchmark")
         settings = settings.model_copy(update={"stages": design.chains[0], "against": design.chains[1:]})
-        check_backbones(settings, design.backbones)
+        for variant in variants_of(settings).values():
+            check_backbones(variant, design.backbones)
         settings = with_rendered_data(settings, reporter)
         write_text(folder / "config.yaml", dump_settings(settings))
         cells = cells_of(settings)

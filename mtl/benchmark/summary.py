@@ -72,7 +72,9 @@ def summarise(results: Results, design: Design, folder: Path, command: str) -> C
     chains = list(results[0].chains)
     last = StageFolder(folder / "stages" / results[0].chains[chains[0]].stage).learned_record()
     return ComparisonContent(
-        name=" against ".join(reversed(chains)) if len(chains) == 2 else f"{len(chains)} chains",
+        name=" against ".join(reversed(chains))
+        if len(chains) == 2
+        else f"{len(chains)} {'variants' if design.variants else 'chains'}",
         metric=metric.replace("_", " "),
         verdicts=tuple(verdict for part in (*compared, *several) for verdict in part.verdicts),
         notes=tuple(_notes(results, design, last)),
@@ -108,17 +110,23 @@ def _splits(results: Results, design: Design) -> Splits:
 
 
 def _chains(results: Results, backbone: str, design: Design, several: bool) -> Compared:
-    title = f"{design.metric.replace('_', ' ')} of the chains" + (f", {backbone}" if several else "")
+    what = "chains" if len(design.chains) > 1 else "variants"
+    title = f"{design.metric.replace('_', ' ')} of the {what}" + (f", {backbone}" if several else "")
     scores = _table(results, backbone, design.metric)
     compared = compare_scores(scores, _splits(results, design), design.rope, title)
     verdicts = zip(compared.pairs, compared.verdicts, strict=True)
     chosen = [result for result in results if result.backbone == backbone]
-    said = tuple(_verdict(chosen, pair.first_name, pair.second_name, verdict) for pair, verdict in verdicts)
+    said = tuple(
+        _verdict(chosen, pair.first_name, pair.second_name, verdict, design) for pair, verdict in verdicts
+    )
     return replace(compared, verdicts=said)
 
 
-def _verdict(results: Results, first: str, second: str, verdict: str) -> str:
-    """Return the verdict on two chains, what is empty about it before it."""
+def _verdict(results: Results, first: str, second: str, verdict: str, design: Design) -> str:
+    """Return the verdict on two systems, what is empty about it before it."""
+    systems = design.systems()
+    if systems[first].variant != systems[second].variant:
+        return verdict
     starts = [(result.chains[first].start, result.chains[second].start) for result in results]
     same = sum(began_alike(one, other) for one, other in starts)
     empty = empty_comparison(first, second, same, len(starts))
@@ -126,8 +134,8 @@ def _verdict(results: Results, first: str, second: str, verdict: str) -> str:
 
 
 def _backbones(results: Results, backbones: Sequence[str], design: Design) -> Compared:
-    """Compare the backbones by the longest chain."""
-    chain = max(results[0].chains, key=len)
+    """Compare the backbones by the longest chain, under the first variant."""
+    chain = max(design.systems().items(), key=lambda one: len(one[1].chain))[0]
     columns = []
     for backbone in backbones:
         table = _table(results, backbone, design.metric)
@@ -151,14 +159,16 @@ def _notes(results: Results, design: Design, last: LearnedRecord) -> list[str]:
     ]
     if design.draw:
         notes.append(f"Every repeat is scored on {design.draw} test images drawn at random, as in paper A.")
-    colour = [next(iter(result.chains.values())).colour.get(design.metric) for result in results]
-    if None not in colour:
-        alone = float(np.mean(np.array(colour, np.float64)))
+    systems = list(results[0].chains)
+    colour = [[result.chains[name].colour.get(design.metric) for name in systems] for result in results]
+    if not any(None in row for row in colour):
+        # A variant may show other colours: segmented cells, say.
+        alone = float(np.array(colour, np.float64).mean(axis=0).max())
         best = max(
-            (float(np.mean([result.chains[chain].scores[design.metric] for result in results])), chain)
-            for chain in results[0].chains
+            (float(np.mean([result.chains[name].scores[design.metric] for result in results])), name)
+            for name in systems
         )
-        text = f"Colour alone, without any shape, reaches {100 * alone:.1f} points on the same splits; the best chain ({best[1]}) {100 * best[0]:.1f}."
+        text = f"Colour alone, without any shape, reaches {100 * alone:.1f} points on the same splits; the best of ours ({best[1]}) {100 * best[0]:.1f}."
         notes.append(text if best[0] > alone else text + " The networks do not beat colour here.")
     return notes
 
@@ -184,7 +194,7 @@ def _runs(results: Results, metric: str) -> list[tuple[str, ...]]:
             "split",
             "seed",
             "backbone",
-            "chain",
+            "system" if len(results[0].chains) > 2 else "chain",
             *(name.replace("_", " ").replace("f1", "F1") for name in shown),
             "colour alone",
             "s",
@@ -209,7 +219,7 @@ def _losses(results: Results, folder: Path, column: str) -> dict[str, npt.NDArra
     for chain in results[0].chains:
         stages = [StageFolder(folder / "stages" / result.chains[chain].stage) for result in results]
         table = by_epoch([stage.history() for stage in stages], column)
-        if np.isfinite(table).any(axis=0).all():
+        if table.shape[1] and np.isfinite(table).any(axis=0).all():
             found[chain] = table
     return found
 

@@ -54,6 +54,7 @@ def benchmark(
     backbones: Annotated[str | None, flag_of(Design, "backbones")] = None,
     metric: Annotated[str | None, flag_of(Design, "metric")] = None,
     rope: Annotated[float | None, flag_of(Design, "rope")] = None,
+    variants: Annotated[list[str] | None, flag_of(Design, "variants", "--variant")] = None,
     workers: Workers = None,
     backbone: Backbone = None,
     weights: Weights = None,
@@ -70,7 +71,7 @@ def benchmark(
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare chains in paired runs on identical splits and seeds, with statistics that hold.
+    """Compare chains, or variants of the settings, in paired runs on identical splits and seeds, with statistics that hold.
 
     One chain with --folds is cross-validated, as `mtl run --folds` does.
     The verdict is that of the corrected resampled t test (Nadeau & Bengio 2003). Stop it with Ctrl-C; the same command
@@ -82,7 +83,7 @@ def benchmark(
     )  # fmt: skip
     given |= below("benchmark", given_of(
         chains=[*(chains or []), *(more or [])] or None, repeats=repeats, folds=folds, draw=draw, backbones=backbones,
-        metric=metric, rope=rope,
+        metric=metric, rope=rope, variants=variants,
     ))  # fmt: skip
     if five_by_two:
         given |= {"benchmark.repeats": 5, "benchmark.folds": 2}

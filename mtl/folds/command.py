@@ -14,6 +14,7 @@ from mtl.folds.pool import pool
 from mtl.folds.report import FoldsWritten, write_folds
 from mtl.progress import Reporter
 from mtl.records import CellRecord, LearnedRecord
+from mtl.run.content import learner_name
 from mtl.runs import StageFolder, environment
 
 __all__ = ["folds_and_report", "summarise_folds"]
@@ -60,11 +61,12 @@ def summarise_folds(
         place = folder / "stages" / result.chains[chain].stage
         by_backbone.setdefault(result.backbone, []).append(StageFolder(place))
     last = next(iter(by_backbone.values()))[0].learned_record()
+    network = last.settings.learner == "network"
     models = tuple(
         model_folds(
-            backbone,
+            learner_name(last.settings, backbone),
             pool([stage.predictions() for stage in stages]),
-            [stage.history() for stage in stages],
+            [stage.history() for stage in stages] if network else [],
             augmented=last.settings.train.policy != "frozen",
             resamples=settings.evaluation.resamples,
             seed=settings.seed,

@@ -73,7 +73,7 @@ class ModelFolds:
         evaluation: Of them.
         folds: Evaluation of every fold by itself; its intervals mean nothing.
         scores: In the order of tables.
-        histories: Scores by epoch, of every fold's last stage.
+        histories: Scores by epoch, of every fold's last stage; empty where the learner has no epochs.
         augmented: Whether the training accuracy is measured on augmented images.
     """
 

@@ -80,7 +80,9 @@ def folds_html(content: FoldsContent) -> str:
             "tables": model_tables(model),
             "confusion": Markup(confusion(model.evaluation)),  # noqa: S704 - our own SVG
             "roc": Markup(roc(model.pooled.predictions, model.evaluation)),  # noqa: S704
-            "curves": Markup(learning(model.histories, training_label(augmented=model.augmented))),  # noqa: S704
+            "curves": Markup(learning(model.histories, training_label(augmented=model.augmented)))  # noqa: S704
+            if model.histories
+            else None,
         }
         for model in content.models
     ]

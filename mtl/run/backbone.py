@@ -24,7 +24,7 @@ def check_backbones(experiment: Experiment, names: Iterable[str] = ()) -> None:
     for chain in experiment.chains():
         _check_order(experiment, chain)
     numbers = {number for chain in experiment.chains() for number in chain if experiment.learns(number)}
-    stages = [stage for number in sorted(numbers) if (stage := experiment.stage(number)).backbone]
+    stages = [stage for number in sorted(numbers) if (stage := experiment.stage(number)).needs_backbone]
     if not stages:
         return
     from stages.learners.network.backbones import check_backbone

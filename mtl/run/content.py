@@ -10,15 +10,30 @@ from pathlib import Path
 from mtl.records import LearnedRecord, RunRecord
 from mtl.runs import Predictions
 from stages import STAGES
+from stages.classical_settings import DEEP
 from stages.learners.network.weights import WeightRecord
 from stages.metrics import Evaluation
+from stages.settings import StageSettings
 
-__all__ = ["Mistake", "RunContent", "StageContent", "learning_title"]
+__all__ = ["Mistake", "RunContent", "StageContent", "learner_name", "learning_title"]
 
 
 def learning_title(number: int) -> str:
     """Return what people call a stage that learns; stage 1 does so only where ImageNet training goes on."""
     return STAGES[number].title + (", continued" if number == 1 else "")
+
+
+def learner_name(settings: StageSettings, backbone: str) -> str:
+    """Return what people call who learned a stage: the backbone, or a classifier and its features.
+
+    Args:
+        settings: Of the stage.
+        backbone: That the chain began with.
+    """
+    if settings.learner == "network":
+        return backbone
+    features = [f"{backbone}'s" if name == DEEP else name for name in settings.classical.features]
+    return f"{settings.learner} on {', '.join(features)}"
 
 
 @dataclass(frozen=True)
@@ -39,7 +54,7 @@ class StageContent:
         chain: The chain it belongs to, such as `"1,2,3"`.
         title: For people, such as `"single cell"`.
         record: `stage.json`.
-        history: Scores by epoch.
+        history: Scores by epoch; empty where the learner has none.
         predictions: What was said of the test images, if there are any.
     """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mtl.records import OverColour, SourceRecord
 from mtl.report.page import render_page
-from mtl.run.content import RunContent, StageContent
+from mtl.run.content import RunContent, StageContent, learner_name
 from mtl.run.empty import empty_comparison
 from stages.metrics import Evaluation, Interval
 from stages.settings import PreprocessSettings
@@ -154,6 +154,9 @@ def _name(content: RunContent, stage: StageContent) -> str:
 
 def _policy(stage: StageContent) -> str:
     settings = stage.record.settings
+    size = f"{settings.preprocess.image_size} px{_prepared(settings.preprocess)}{_predicted(stage)}"
+    if settings.learner != "network":
+        return f"{_classical(stage)}; {size}"
     train, head = settings.train, settings.head
     hidden = " + ".join(map(str, head.hidden))
     layers = (
@@ -166,7 +169,19 @@ def _policy(stage: StageContent) -> str:
     return (
         f"{head.pool} pooling, {layers}, {head.activation} with {loss}; {first}{policy}; {train.optimizer} at "
         f"{train.learning_rate:g}, {train.schedule}, batch {train.batch_size}, {_epochs(train.epochs)}, "
-        f"{settings.preprocess.image_size} px{_prepared(settings.preprocess)}{_predicted(stage)}"
+        f"{size}; {stage.record.parameters:,} parameters"
+    )
+
+
+def _classical(stage: StageContent) -> str:
+    settings = stage.record.settings
+    asked, name = settings.classical, learner_name(settings, stage.record.weights.backbone)
+    reduced = "" if asked.reduction == "none" else f", {asked.reduction} to {asked.components} at most"
+    weighed = ", class weights" if asked.balance == "weights" else ""
+    backbone = "" if settings.needs_backbone else "; no backbone is used"
+    return (
+        f"{name}{weighed}; standardised{reduced}; {asked.candidates} settings at most tried by macro F1 in {asked.folds} grouped "
+        f"folds inside the training part{backbone}"
     )
 
 

@@ -175,7 +175,7 @@ class StageMaker:
         classical = ClassicalLearner(
             settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, progress
         )
-        if not settings.backbone:
+        if not settings.needs_backbone:
             return classical
         if not parent.weights.is_file():
             raise RunError(
@@ -215,7 +215,7 @@ class StageMaker:
             ),
             data.fingerprint,
             split.to_json(),
-            *((origin.key, self.experiment.backbone) if settings.backbone else ()),
+            *((origin.key, self.experiment.backbone) if settings.needs_backbone else ()),
             self.experiment.seed,
             self.experiment.hardware.precision,
             self.experiment.evaluation.model_dump(mode="json"),

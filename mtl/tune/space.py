@@ -21,6 +21,8 @@ __all__ = ["default_space", "read_space", "suggest", "with_values"]
 def default_space(experiment: Experiment, stage: str) -> dict[str, Parameter]:
     """Return what is tuned if nothing else is said: rate, head, dropout, depth of fine-tuning, schedule, batch, augmentation, size.
 
+    Where the learner is no network: which classifier, reduction, how much it leaves, size.
+
     Args:
         experiment: Whose image sizes are the largest that are tried.
         stage: `2`, `3` or `chain` (both).
@@ -29,6 +31,14 @@ def default_space(experiment: Experiment, stage: str) -> dict[str, Parameter]:
     for number in (2, 3) if stage == "chain" else (int(stage),):
         field, size = STAGE_FIELDS[number], experiment.stage(number).preprocess.image_size
         sizes = sorted({max(32, round(size * share / 32) * 32) for share in (0.5, 0.75)} | {size})
+        if experiment.stage(number).learner != "network":
+            found |= {
+                f"{field}.learner": Parameter(choices=("svm", "forest", "boosting", "logistic")),
+                f"{field}.classical.reduction": Parameter(choices=("none", "pca", "lda", "mutual-info")),
+                f"{field}.classical.components": Parameter(choices=(8, 16, 32, 64)),
+            }
+            found[f"{field}.preprocess.image_size"] = Parameter(choices=tuple(sizes))
+            continue
         found |= {
             f"{field}.train.learning_rate": Parameter(low=1e-4, high=1e-2, log=True),
             f"{field}.head.hidden": Parameter(choices=((), (128,), (256,), (512,))),

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from stages.errors import ModelError
-from stages.learners.network.names import TORCHVISION
+from stages.learners.network.names import TORCHVISION, load_timm
 
 __all__ = [
     "Architecture",
@@ -53,9 +53,7 @@ class Architecture(NamedTuple):
     @property
     def library(self) -> str:
         """`timm` or `torchvision`."""
-        import timm
-
-        return "timm" if timm.is_model(self.name) else "torchvision"
+        return "timm" if load_timm().is_model(self.name) else "torchvision"
 
     @property
     def model(self) -> str:

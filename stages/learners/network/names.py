@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import re
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 from stages.errors import ModelError
 
-__all__ = ["HUB", "TORCHVISION", "find_backbone", "known_backbones"]
+__all__ = ["HUB", "TORCHVISION", "find_backbone", "known_backbones", "load_timm"]
 
 HUB = "hf-hub:"
 TORCHVISION = "torchvision:"
@@ -31,8 +33,7 @@ def find_backbone(name: str) -> str:
     Raises:
         ModelError: If there is none of that name; the message suggests the nearest.
     """
-    import timm
-
+    timm = load_timm()
     if name.startswith(HUB):
         if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", name.removeprefix(HUB)):
             raise ModelError(
@@ -51,10 +52,15 @@ def find_backbone(name: str) -> str:
 
 def known_backbones() -> list[str]:
     """Return every name that needs no hub, timm's before what torchvision alone has."""
-    import timm
-
+    timm = load_timm()
     known = timm.list_models()
     return [*known, *(name for name in _torchvision_names() if not timm.is_model(name))]
+
+
+def load_timm() -> ModuleType:
+    """Return timm, told of our own network."""
+    importlib.import_module("stages.learners.network.spectral")
+    return importlib.import_module("timm")
 
 
 def _present(name: str) -> str:

@@ -152,6 +152,43 @@ def test_folds_draws_scratch_and_backbones(rendered: Path, tmp_path: Path) -> No
             assert round(entry["scores"]["accuracy"] * 5, 6) % 1 == 0
 
 
+def test_variants_learn_on_the_same_splits(rendered: Path, tmp_path: Path) -> None:
+    key = "multi_cell.preprocess"
+    done = mtl(
+        "benchmark", "--chains", "1,3", "--set", f"backbone={TINY_BACKBONE}", *shared(rendered), "--repeats", "2", "--workers", "1",
+        "--variant", "plain", "--variant", f"black:{key}.segment.method=hsv", "--variant", f"small:{key}.image_size=32",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for first, second in (("black", "plain"), ("small", "plain"), ("small", "black")):
+        assert re.search(
+            f"({first}|{second}) beats|No difference shown between {first} and {second}", done.stdout
+        )
+    assert "same chain" not in done.stdout
+    folder = tmp_path / "runs" / "default-benchmark"
+    for place in folder.glob("cells/*"):
+        cell = json.loads((place / "cell.json").read_text())
+        assert list(cell["chains"]) == ["plain", "black", "small"]
+        stages = [
+            json.loads((folder / "stages" / one["stage"] / "stage.json").read_text())
+            for one in cell["chains"].values()
+        ]
+        assert [one["settings"]["preprocess"]["image_size"] for one in stages] == [48, 48, 32]
+        assert [one["settings"]["preprocess"]["segment"]["method"] for one in stages] == [
+            "none",
+            "hsv",
+            "none",
+        ]
+        tested = [
+            (folder / "stages" / one["stage"] / "predictions.csv").read_text().splitlines()
+            for one in cell["chains"].values()
+        ]
+        assert len({tuple(line.split(",")[0] for line in lines) for lines in tested}) == 1
+    report = json.loads((folder / "report.json").read_text())
+    assert report["name"] == "3 variants"
+    assert report["compared"][0]["friedman"] is not None
+
+
 def test_a_stopped_benchmark_goes_on(rendered: Path, tmp_path: Path) -> None:
     arguments = command(rendered, "--repeats", "3", "--workers", "2")
     process = subprocess.Popen(
@@ -183,6 +220,8 @@ def test_a_stopped_benchmark_goes_on(rendered: Path, tmp_path: Path) -> None:
         (["1,2"], "--chains"),
         (["1,4"], "--chains"),
         (["--backbones", "no_such_net"], "no_such_net"),
+        (["--variant", "plain", "--variant", "other:backbone=no_such_net"], "no_such_net"),
+        (["--variant", "plain", "--variant", "other:multi_cell.split.test=0.4"], "--variant other"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(rendered: Path, tmp_path: Path, more: list[str], said: str) -> None:

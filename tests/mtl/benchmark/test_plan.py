@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.benchmark.plan import BenchmarkSettings, cell_key, cells_of, experiment_of
+from mtl.benchmark.plan import BenchmarkSettings, System, cell_key, cells_of, experiment_of, variants_of
 from mtl.benchmark.workers import run_in_workers
 from mtl.config import Experiment, load_config
 from mtl.errors import ConfigError, FailedError
@@ -104,12 +105,51 @@ def test_flags_sets_and_files_say_the_same(tmp_path: Path) -> None:
         (["metric=speed"], "benchmark.metric"),
         (["rope=-1"], "benchmark.rope"),
         (["repeat=3"], "did you mean repeats"),
+        (["variants=[plain]"], "two variants or more"),
+        (["variants=['a:backbone=x', 'a b']"], "letters, digits"),
+        (["variants=[plain, 'x:seed=3']"], "share data and splits"),
+        (["variants=[plain, 'x:multi_cell.data.root=y']"], "share data and splits"),
+        (["variants=[plain, 'x:multi_cell.split.test=0.5']"], "share data and splits"),
+        (["variants=[plain, 'x:multi_cell.train.epoch=3']"], "`--variant x`: .*did you mean epochs"),
+        (["variants=[plain, 'x:multi_cell.train.epochs']"], "KEY=VALUE"),
+        (["variants=[plain, 'x:multi_cell.train.epochs=[']"], "YAML"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(sets: list[str], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         plan({}, [f"benchmark.{text}" for text in sets])
     assert "\n" not in str(caught.value)
+
+
+def test_variants_are_the_configuration_with_some_keys_changed() -> None:
+    texts = [
+        "plain",
+        "long:multi_cell.train.epochs=9",
+        "long:multi_cell.head=linear",
+        "flat:evaluation.flips=false",
+    ]
+    by_flag = plan({"benchmark.variants": texts, "benchmark.chains": ["1,3"], "benchmark.repeats": 3})
+    assert not by_flag.benchmark.alone
+    assert list(by_flag.benchmark.systems()) == ["plain", "long", "flat"]
+    (cell, *_) = cells_of(by_flag)
+    base = experiment_of(cell, by_flag)
+    found = variants_of(base, by_flag.benchmark)
+    assert found["plain"] == base
+    assert found["long"].multi_cell.train.epochs == 9
+    assert found["long"].multi_cell.head.hidden == ()
+    assert found["flat"] == base.model_copy(
+        update={"evaluation": base.evaluation.model_copy(update={"flips": False})}
+    )
+    assert {one.multi_cell.split for one in found.values()} == {base.multi_cell.split}
+    assert plan(yaml.safe_load(dump_settings(by_flag))) == by_flag
+    assert len({cell_key(cell, one) for one in (by_flag, plan({"benchmark.chains": ["1,3", "3"]}))}) == 2
+
+
+def test_variants_meet_every_chain() -> None:
+    both = plan({"benchmark.variants": ["plain", "long:multi_cell.train.epochs=9"]})
+    systems = both.benchmark.systems()
+    assert list(systems) == ["1,3 plain", "1,2,3 plain", "1,3 long", "1,2,3 long"]
+    assert systems["1,2,3 long"] == System("1,2,3", "long")
 
 
 def test_one_chain_with_folds_is_run_once_however_it_is_asked_for() -> None:

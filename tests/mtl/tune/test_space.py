@@ -39,6 +39,15 @@ def test_everything_that_the_default_space_proposes_is_a_configuration(stage: st
             assert chosen.multi_cell == EXPERIMENT.multi_cell
 
 
+def test_classifiers_have_a_default_space_of_their_own() -> None:
+    experiment = load_config("default", {}, ["multi_cell.learner=svm"])
+    space = default_space(experiment, "3")
+    assert not [key for key in space if ".train." in key or ".head." in key]
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    tried = {with_values(experiment, suggest(study.ask(), space)).multi_cell.learner for _ in range(30)}
+    assert tried == {"svm", "forest", "boosting", "logistic"}
+
+
 def test_a_space_is_read(tmp_path: Path) -> None:
     text = """
 multi_cell.train.learning_rate: {low: 1e-4, high: 1.0e-2, log: true}

@@ -57,10 +57,10 @@ def dost(signals: npt.NDArray[np.generic]) -> Complex:
 
     Within a band they run over time; bands follow each other as `bands` has them.
     """
-    side = signals.shape[-1]
+    side, tiles = signals.shape[-1], bands(signals.shape[-1])
     spectrum = np.fft.fftshift(np.fft.fft(signals, norm="ortho"), axes=-1)
     found = np.empty_like(spectrum)
-    for first, count in bands(side):
+    for first, count in tiles:
         part = slice(first + side // 2, first + side // 2 + count)
         found[..., part] = np.fft.ifft(spectrum[..., part], norm="ortho") * _turn(count)
     return found
