@@ -16,7 +16,15 @@ from stages.learners.network.weights import WeightRecord
 from stages.metrics import Evaluation
 from stages.settings import StageSettings
 
-__all__ = ["Mistake", "RunContent", "StageContent", "commonest_mistake", "find_mistakes", "learner_name", "learning_title"]
+__all__ = [
+    "Mistake",
+    "RunContent",
+    "StageContent",
+    "commonest_mistake",
+    "find_mistakes",
+    "learner_name",
+    "learning_title",
+]
 
 
 def learning_title(number: int) -> str:
