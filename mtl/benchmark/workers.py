@@ -98,9 +98,18 @@ def _begin(told: Any, threads: int) -> None:
     global _told
     import torch
 
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     keep_freed_memory()
     torch.set_num_threads(threads)
     _told = told
+
+
+def _end_with_the_parent() -> None:
+    """Leave at once when the process that started this one is gone: nobody would take the result."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(folder: Path, cell: Cell, settings: BenchmarkSettings) -> CellRecord:
