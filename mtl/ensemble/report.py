@@ -69,7 +69,7 @@ def verdict(content: EnsembleContent) -> str:
         return f"{text}."
     if lead.value > 0:
         return f"{text}: not shown to be better."
-    return f"{text}: it is not better."
+    return f"{text}: it is {'worse' if lead.high < 0 else 'not better'}."
 
 
 def ensemble_html(content: EnsembleContent) -> str:
