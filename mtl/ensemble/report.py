@@ -69,7 +69,7 @@ def verdict(content: EnsembleContent) -> str:
         return f"{text}."
     if lead.value > 0:
         return f"{text}: not shown to be better."
-    return f"{text}: it is not better."
+    return f"{text}: it is {'worse' if lead.high < 0 else 'not better'}."
 
 
 def ensemble_html(content: EnsembleContent) -> str:
@@ -132,7 +132,7 @@ def _galleries(content: EnsembleContent) -> list[tuple[str, list[tuple[Change, s
     sources = content.members[0].data.sources
     found = []
     for member in content.members:
-        own = [one for one in content.changes if one.member == member.name]
+        own = [one for one in content.changes if one.member == member.name and one.answered]
         for right, title in ((True, "corrected"), (False, "spoilt")):
             # Of an image's two rows the one of the class that is true.
             rows = [one for one in own if one.of == one.label and one.gained == right]
