@@ -73,13 +73,13 @@ def fit_pipeline(
         return _plain(made.fit(features, labels))
 
 
-def inner_folds(labels: Labels, groups: Labels, most: int, names: tuple[str, ...], seed: int) -> list[Fold]:
+def inner_folds(labels: Labels, groups: Labels, count: int, names: tuple[str, ...], seed: int) -> list[Fold]:
     """Return folds as (rows that train, rows that are tested), no group on two sides, every class in each training side.
 
     Args:
         labels: Class indices, (M,).
         groups: (M,).
-        most: Folds, or fewer where a class has not so many groups.
+        count: Of the folds; where so few groups hold a class that it would be missing somewhere there are fewer or more.
         names: Of the classes.
         seed: Of the assignment.
 
@@ -88,20 +88,37 @@ def inner_folds(labels: Labels, groups: Labels, most: int, names: tuple[str, ...
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    counts = {int(one): len(np.unique(groups[labels == one])) for one in np.unique(labels)}
-    scarce = min(counts, key=lambda one: counts[one])
-    for count in range(min(most, counts[scarce]), 1, -1):
+    owners = {int(one): np.unique(groups[labels == one]) for one in np.unique(labels)}
+    scarce = min(owners, key=lambda one: len(owners[one]))
+    if len(owners[scarce]) < 2:
+        raise ModelError(
+            f"Expected every class of the training part to stand in two groups or more, so that folds can tune and calibrate, but "
+            f"{names[scarce]} has 1; do leave rare classes out by `data.least_groups`, or tune nothing with "
+            "`classical.candidates=1` and a learner other than svm"
+        )
+    if count <= min(len(np.unique(groups)), np.bincount(labels).max()):
         dealer = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of classes smaller than folds
-            folds = list(dealer.split(labels, labels, groups))
-        if all(len(np.unique(labels[train])) == len(counts) and len(test) for train, test in folds):
+            folds: list[Fold] = list(dealer.split(labels, labels, groups))
+        if all(len(np.unique(labels[train])) == len(owners) and len(test) for train, test in folds):
             return folds
-    raise ModelError(
-        f"Expected every class of the training part to stand in two groups or more, so that folds can tune and calibrate, but "
-        f"{names[scarce]} has {counts[scarce]}; do leave rare classes out by `data.least_groups`, or tune nothing with "
-        "`classical.candidates=1` and a learner other than svm"
-    )
+    return _merged(groups, list(owners.values()), count)
+
+
+def _merged(groups: Labels, owners: list[Labels], count: int) -> list[Fold]:
+    """Return folds that begin as one group each, which is always right, and are merged while no class loses all its groups."""
+    parts = [{int(one)} for one in np.unique(groups)]
+    wanted = [set(own.tolist()) for own in owners]
+    while len(parts) > count:
+        pairs = ((one, other) for place, one in enumerate(parts) for other in parts[place + 1 :])
+        fits = [pair for pair in pairs if not any(own <= pair[0] | pair[1] for own in wanted)]
+        if not fits:
+            break
+        one, other = min(fits, key=lambda pair: len(pair[0] | pair[1]))
+        parts = [part for part in parts if part not in (one, other)] + [one | other]
+    inside = [np.isin(groups, list(part)) for part in parts]
+    return [(np.flatnonzero(~chosen), np.flatnonzero(chosen)) for chosen in inside]
 
 
 def _plain(fitted: Any) -> Any:
