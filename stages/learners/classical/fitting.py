@@ -103,21 +103,20 @@ def inner_folds(labels: Labels, groups: Labels, count: int, names: tuple[str, ..
             folds: list[Fold] = list(dealer.split(labels, labels, groups))
         if all(len(np.unique(labels[train])) == len(owners) and len(test) for train, test in folds):
             return folds
-    return _merged(groups, list(owners.values()), count)
+    return _dealt(groups, list(owners.values()), count)
 
 
-def _merged(groups: Labels, owners: list[Labels], count: int) -> list[Fold]:
-    """Return folds that begin as one group each, which is always right, and are merged while no class loses all its groups."""
-    parts = [{int(one)} for one in np.unique(groups)]
+def _dealt(groups: Labels, owners: list[Labels], count: int) -> list[Fold]:
+    """Return folds of whole groups, each dealt to the emptiest that does not hold all of a class then, or to a new one."""
     wanted = [set(own.tolist()) for own in owners]
-    while len(parts) > count:
-        pairs = ((one, other) for place, one in enumerate(parts) for other in parts[place + 1 :])
-        fits = [pair for pair in pairs if not any(own <= pair[0] | pair[1] for own in wanted)]
-        if not fits:
-            break
-        one, other = min(fits, key=lambda pair: len(pair[0] | pair[1]))
-        parts = [part for part in parts if part not in (one, other)] + [one | other]
-    inside = [np.isin(groups, list(part)) for part in parts]
+    parts: list[set[int]] = [set() for _ in range(count)]
+    for group in np.unique(groups).tolist():
+        free = [part for part in parts if not any(own <= part | {group} for own in wanted)]
+        if free:
+            min(free, key=len).add(group)
+        else:
+            parts.append({group})
+    inside = [np.isin(groups, list(part)) for part in parts if part]
     return [(np.flatnonzero(~chosen), np.flatnonzero(chosen)) for chosen in inside]
 
 
