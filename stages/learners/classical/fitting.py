@@ -121,11 +121,13 @@ def _dealt(groups: Labels, owners: list[Labels], count: int) -> list[Fold]:
 
 
 def _plain(fitted: Any) -> Any:
-    """Return it without the function that chose features: what a file holds shall be values alone."""
+    """Return it without the function that chose features and without folds: a file shall hold what was learned."""
     from sklearn.feature_selection import SelectKBest
 
     inner = [one.estimator for one in getattr(fitted, "calibrated_classifiers_", ())]
     outer = [fitted.estimator] if inner else [fitted]
+    if inner:
+        fitted.set_params(cv=None)  # and no rows of the training part
     for pipeline in [*inner, *outer]:
         if isinstance(step := pipeline.named_steps.get("reduce"), SelectKBest):
             step.set_params(score_func=None)
