@@ -73,13 +73,13 @@ def fit_pipeline(
         return _plain(made.fit(features, labels))
 
 
-def inner_folds(labels: Labels, groups: Labels, most: int, names: tuple[str, ...], seed: int) -> list[Fold]:
+def inner_folds(labels: Labels, groups: Labels, count: int, names: tuple[str, ...], seed: int) -> list[Fold]:
     """Return folds as (rows that train, rows that are tested), no group on two sides, every class in each training side.
 
     Args:
         labels: Class indices, (M,).
         groups: (M,).
-        most: Folds, or fewer where a class has not so many groups.
+        count: Of the folds; where so few groups hold a class that it would be missing somewhere there are fewer or more.
         names: Of the classes.
         seed: Of the assignment.
 
@@ -88,28 +88,46 @@ def inner_folds(labels: Labels, groups: Labels, most: int, names: tuple[str, ...
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    counts = {int(one): len(np.unique(groups[labels == one])) for one in np.unique(labels)}
-    scarce = min(counts, key=lambda one: counts[one])
-    for count in range(min(most, counts[scarce]), 1, -1):
+    owners = {int(one): np.unique(groups[labels == one]) for one in np.unique(labels)}
+    scarce = min(owners, key=lambda one: len(owners[one]))
+    if len(owners[scarce]) < 2:
+        raise ModelError(
+            f"Expected every class of the training part to stand in two groups or more, so that folds can tune and calibrate, but "
+            f"{names[scarce]} has 1; do leave rare classes out by `data.least_groups`, or tune nothing with "
+            "`classical.candidates=1` and a learner other than svm"
+        )
+    if count <= min(len(np.unique(groups)), np.bincount(labels).max()):
         dealer = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of classes smaller than folds
-            folds = list(dealer.split(labels, labels, groups))
-        if all(len(np.unique(labels[train])) == len(counts) and len(test) for train, test in folds):
+            folds: list[Fold] = list(dealer.split(labels, labels, groups))
+        if all(len(np.unique(labels[train])) == len(owners) and len(test) for train, test in folds):
             return folds
-    raise ModelError(
-        f"Expected every class of the training part to stand in two groups or more, so that folds can tune and calibrate, but "
-        f"{names[scarce]} has {counts[scarce]}; do leave rare classes out by `data.least_groups`, or tune nothing with "
-        "`classical.candidates=1` and a learner other than svm"
-    )
+    return _dealt(groups, list(owners.values()), count)
+
+
+def _dealt(groups: Labels, owners: list[Labels], count: int) -> list[Fold]:
+    """Return folds of whole groups, each dealt to the emptiest that does not hold all of a class then, or to a new one."""
+    wanted = [set(own.tolist()) for own in owners]
+    parts: list[set[int]] = [set() for _ in range(count)]
+    for group in np.unique(groups).tolist():
+        free = [part for part in parts if not any(own <= part | {group} for own in wanted)]
+        if free:
+            min(free, key=len).add(group)
+        else:
+            parts.append({group})
+    inside = [np.isin(groups, list(part)) for part in parts if part]
+    return [(np.flatnonzero(~chosen), np.flatnonzero(chosen)) for chosen in inside]
 
 
 def _plain(fitted: Any) -> Any:
-    """Return it without the function that chose features: what a file holds shall be values alone."""
+    """Return it without the function that chose features and without folds: a file shall hold what was learned."""
     from sklearn.feature_selection import SelectKBest
 
     inner = [one.estimator for one in getattr(fitted, "calibrated_classifiers_", ())]
     outer = [fitted.estimator] if inner else [fitted]
+    if inner:
+        fitted.set_params(cv=None)  # and no rows of the training part
     for pipeline in [*inner, *outer]:
         if isinstance(step := pipeline.named_steps.get("reduce"), SelectKBest):
             step.set_params(score_func=None)

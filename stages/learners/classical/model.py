@@ -52,7 +52,8 @@ class ClassicalModel(Model):
         features = self.extractor(images)
         for pipeline in self.pipelines:
             votes[:, pipeline.classes_.astype(int)] += pipeline.predict_proba(features)
-        return votes / votes.sum(axis=1, keepdims=True)
+        found: Floats = votes / votes.sum(axis=1, keepdims=True)
+        return found
 
     def prepared_embeddings(self, images: Image) -> Floats:
         """Return features (N, F) of prepared images (N, S, S, 3) uint8 as the (first) classifier gets them: scaled and reduced."""

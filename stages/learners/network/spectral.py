@@ -96,5 +96,5 @@ class SpectralNet(nn.Module):
 def dct_cnn_rnn(pretrained: bool = False, *, global_pool: str = "avg", **_: Any) -> SpectralNet:
     """Return the network with random weights; there are no others."""
     model = SpectralNet(global_pool)
-    model.pretrained_cfg = default_cfgs["dct_cnn_rnn"].default.to_dict()  # type: ignore[assignment]
+    model.pretrained_cfg = default_cfgs["dct_cnn_rnn"].default.to_dict()
     return model

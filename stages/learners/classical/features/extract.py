@@ -83,7 +83,7 @@ class Extractor:
         Raises:
             WriteError: If the cache cannot be written.
         """
-        content = hashlib.sha256(np.ascontiguousarray(images)).hexdigest()
+        content = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
         tables = []
         for place, family in enumerate(self.settings.features):
             bar = _after(told, place, len(self.settings.features))

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 import pytest
 from sklearn.preprocessing import FunctionTransformer
-from test_fitting import NAMES, data
+from test_inner_folds import NAMES, data
 
 from stages.classical_settings import ClassicalSettings, LearnerName
 from stages.errors import ModelError

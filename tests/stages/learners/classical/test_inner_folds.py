@@ -88,7 +88,7 @@ def test_folds_part_no_group_and_train_on_every_class(rows: list[tuple[int, int]
             inner_folds(labels, groups, most, NAMES, 0)
         return
     folds = inner_folds(labels, groups, most, NAMES, 0)
-    assert 2 <= len(folds) <= most
+    assert len(folds) >= 2
     assert sorted(np.concatenate([test for _, test in folds])) == list(range(len(rows)))
     for train, test in folds:
         assert not set(groups[train]) & set(groups[test])
