@@ -79,7 +79,7 @@ def halves(stage: StageFolder) -> None:
     held, sizes, before, after = [], [], [], []
     for _ in range(HALVES):
         chosen = np.isin(groups, random.permutation(names)[: len(names) // 2])
-        how = Calibration(fit_certainty(raw[chosen], truth[chosen], groups[chosen].tolist()), None)
+        how = Calibration(fit_certainty(raw[chosen], truth[chosen], groups[chosen].tolist()), {})
         said, own = how.calibrated(raw[~chosen]), truth[~chosen]
         sets = how.sets(said)
         held.append(

@@ -163,7 +163,7 @@ class TrustRecord(Record):
         set_size: Mean classes in a set.
         answered: Part of the test images that are not unsure.
         answered_accuracy: Of those; None where all are unsure.
-        unlike: Part of the test images that are called unlike the training data.
+        unlike: Part of the test images that are called unlike the training data; None where distances are not known.
     """
 
     certainty: Certainty
@@ -173,7 +173,7 @@ class TrustRecord(Record):
     set_size: Number
     answered: float
     answered_accuracy: float | None
-    unlike: float
+    unlike: float | None
 
 
 class StageRecord(Record):

@@ -6,15 +6,17 @@
   validation images of that class reach. Images of one patient or slide are alike, so groups are what is counted (hierarchical conformal
   prediction: Lee, Barber & Willett 2023): each weighs the same, and of a class there must be nine.
 - **Silence**: the least confidence from which on 95 % of validation images are right.
-- **Foreign images**: the Mahalanobis distance of L2-normalised features to the nearest class of the training part (Lee et al. 2018;
-  Mueller & Hein 2025), farther than 99 % of validation images.
+- **Foreign images**: the Mahalanobis distance to the nearest class of the training part (Lee et al. 2018), of L2-normalised features
+  (Mueller & Hein 2025) or of 12 statistics of colour, farther than 99.5 % of validation images. A network that was trained to tell
+  classes apart has forgotten much of what tells a smear from a cat; colour has not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Self
 
 import numpy as np
@@ -24,14 +26,23 @@ from segmentation.files import write_tensors
 from segmentation.settings import Settings
 from stages.errors import ModelError
 
-__all__ = ["LEVEL", "Accepted", "Calibration", "Certainty", "Surroundings", "at_temperature", "fit_certainty"]
+__all__ = [
+    "LEVEL",
+    "Accepted",
+    "Calibration",
+    "Certainty",
+    "Surroundings",
+    "at_temperature",
+    "fit_certainty",
+    "unit",
+]
 
 LEVEL = 0.9
 """Part of the images of every class whose set shall hold that class."""
 _RIGHT = 0.95
 """Part of the answers that shall be right."""
-_KNOWN = 0.99
-"""Part of the validation images that is not called foreign."""
+_KNOWN = 0.995
+"""Part of the validation images that is not called foreign, by features and by colour each."""
 _AXES = 128
 _FILE = "surroundings.safetensors"
 _LEAST = 1e-12
@@ -64,7 +75,7 @@ class Certainty(Settings):
         temperature: Above 1 where the model was too sure of itself.
         accepted: By class.
         unsure_below: Answers that are less probable are unsure.
-        farthest: Largest distance of an image that is like the training data; None without validation features.
+        farthest: Largest distance of an image that is like the training data, by what is measured.
         images: Of the validation part.
         groups: That they are in.
     """
@@ -72,14 +83,14 @@ class Certainty(Settings):
     temperature: float
     accepted: tuple[Accepted, ...]
     unsure_below: float
-    farthest: float | None
+    farthest: dict[str, float]
     images: int
     groups: int
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where the training data lie among all features.
+    """Where the training data lie among all vectors of a kind.
 
     Attributes:
         means: Of each class that has images, (C, F).
@@ -93,14 +104,13 @@ class Surroundings:
 
     @classmethod
     def of(cls, features: Floats, labels: Labels) -> Self:
-        """Measure training features (N, F) of classes (N,); the covariance is shrunk as Ledoit & Wolf (2004) do."""
+        """Measure training vectors (N, F) of classes (N,); the covariance is shrunk as Ledoit & Wolf (2004) do."""
         from scipy.linalg import eigh
         from sklearn.covariance import ledoit_wolf
 
-        unit = _unit(features)
         present, which = np.unique(labels, return_inverse=True)
-        means = np.stack([unit[which == place].mean(axis=0) for place in range(len(present))])
-        covariance, _ = ledoit_wolf(unit - means[which], assume_centered=True)
+        means = np.stack([features[which == place].mean(axis=0) for place in range(len(present))])
+        covariance, _ = ledoit_wolf(features - means[which], assume_centered=True)
         width = covariance.shape[0]
         kept = min(_AXES, width)
         spreads, axes = eigh(covariance, subset_by_index=(width - kept, width - 1))
@@ -109,10 +119,10 @@ class Surroundings:
         return cls(means, axes.T[::-1].copy(), found)
 
     def distances(self, features: Floats) -> Floats:
-        """Return how far features (N, F) lie from the nearest class, (N,)."""
+        """Return how far vectors (N, F) lie from the nearest class, (N,)."""
         best = np.full(len(features), np.inf)
         for mean in self.means:
-            off = _unit(features) - mean
+            off = features - mean
             along = off @ self.axes.T
             beside = np.maximum((off**2).sum(axis=1) - (along**2).sum(axis=1), 0)
             if len(self.axes) == self.means.shape[1]:
@@ -128,11 +138,11 @@ class Calibration:
 
     Attributes:
         certainty: What was found.
-        surroundings: Where the training data lie; None where features were not measured.
+        surroundings: Where the training data lie, by what is measured.
     """
 
     certainty: Certainty
-    surroundings: Surroundings | None
+    surroundings: Mapping[str, Surroundings]
 
     def calibrated(self, probabilities: Floats) -> Floats:
         """Return probabilities (N, K) at the temperature, each row summing to 1; the most probable class stays."""
@@ -149,11 +159,20 @@ class Calibration:
         said: Bools = calibrated.max(axis=1) < self.certainty.unsure_below
         return said
 
-    def distances(self, features: Floats) -> Floats:
-        """Return how far features (N, F) lie from the training data, in parts of the largest distance that is known, (N,)."""
-        if self.surroundings is None or self.certainty.farthest is None:
-            return np.full(len(features), np.nan)
-        return self.surroundings.distances(features) / self.certainty.farthest
+    def distances(self, vectors: Mapping[str, Floats]) -> Floats | None:
+        """Return how far images lie from the training data, (N,), in parts of the largest distance that is known; the largest kind counts.
+
+        Args:
+            vectors: (N, F) of each kind that was measured.
+
+        Returns:
+            None where nothing was measured.
+        """
+        found = [
+            around.distances(vectors[name]) / self.certainty.farthest[name]
+            for name, around in self.surroundings.items()
+        ]
+        return np.max(found, axis=0) if found else None
 
     def save(self, folder: Path) -> None:
         """Write what `model.json` cannot hold.
@@ -163,8 +182,12 @@ class Calibration:
         """
         import torch
 
-        if self.surroundings is not None:
-            tensors = {name: torch.from_numpy(value) for name, value in vars(self.surroundings).items()}
+        tensors = {
+            f"{kind}.{name}": torch.from_numpy(value)
+            for kind, around in self.surroundings.items()
+            for name, value in vars(around).items()
+        }
+        if tensors:
             write_tensors(folder / _FILE, tensors)
 
     @classmethod
@@ -174,21 +197,30 @@ class Calibration:
         Raises:
             ModelError: If the file is missing or damaged.
         """
-        if certainty.farthest is None:
-            return cls(certainty, None)
+        if not certainty.farthest:
+            return cls(certainty, {})
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         try:
-            return cls(certainty, Surroundings(**load_file(folder / _FILE)))
-        except (OSError, SafetensorError, TypeError) as error:
+            known = load_file(folder / _FILE)
+            names = ("means", "axes", "spreads")
+            around = {
+                kind: Surroundings(*(known[f"{kind}.{name}"] for name in names))
+                for kind in certainty.farthest
+            }
+            return cls(certainty, around)
+        except (OSError, SafetensorError, KeyError) as error:
             raise ModelError(
                 f"Expected {folder / _FILE} to be written by this version of mtl, but it cannot be read; do train it again"
             ) from error
 
 
 def fit_certainty(
-    probabilities: Floats, labels: Labels, groups: Sequence[str], distances: Floats | None = None
+    probabilities: Floats,
+    labels: Labels,
+    groups: Sequence[str],
+    distances: Mapping[str, Floats] = MappingProxyType({}),
 ) -> Certainty:
     """Find how sure a model may be.
 
@@ -196,7 +228,7 @@ def fit_certainty(
         probabilities: Of the N validation images, as the model says them, (N, K).
         labels: What they are, (N,).
         groups: Patient, slide or field of each.
-        distances: Of each to the training data, (N,).
+        distances: Of each to the training data, (N,), by what is measured.
 
     Raises:
         ModelError: If there is no image.
@@ -214,7 +246,7 @@ def fit_certainty(
             _accepted(said[labels == k, k], own[labels == k]) for k in range(probabilities.shape[1])
         ),
         unsure_below=_least_confidence(said.max(axis=1), said.argmax(axis=1) == labels),
-        farthest=None if distances is None else float(np.quantile(distances, _KNOWN, method="higher")),
+        farthest={name: float(np.quantile(far, _KNOWN, method="higher")) for name, far in distances.items()},
         images=len(labels),
         groups=len(np.unique(own)),
     )
@@ -267,7 +299,8 @@ def _least_confidence(confidence: Floats, right: Bools) -> float:
     return float(max(held[0], 0.5)) if held else 1.0
 
 
-def _unit(features: Floats) -> Floats:
+def unit(features: Floats) -> Floats:
+    """Return features (N, F) of length 1."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    unit: Floats = features / np.maximum(lengths, _LEAST)
-    return unit
+    normalised: Floats = features / np.maximum(lengths, _LEAST)
+    return normalised

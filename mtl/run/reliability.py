@@ -29,7 +29,7 @@ def sentences(stage: StageContent) -> tuple[str, ...]:
         f"Sets of classes that shall hold the right one in {LEVEL:.0%} of the images of every class hold {trust.set_size:.2f} classes on average.",
         f"{trust.answered:.0%} of the test images are answered (probability {how.unsure_below:.2f} or more)"
         + ("" if trust.answered_accuracy is None else f", {trust.answered_accuracy:.1%} of them rightly")
-        + f"; {trust.unlike:.0%} are called unlike the training data.",
+        + ("." if trust.unlike is None else f"; {trust.unlike:.0%} are called unlike the training data."),
     ]
     if few:
         told.append(

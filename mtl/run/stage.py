@@ -271,7 +271,8 @@ class _Scoring:
         if len(tested):
             raw, features = model.prepared_answers(self.task.images[tested])
             votes = model.calibrated(raw)
-            trust = trust_record(model, raw, features, self.task.labels[tested])
+            far = model.distances(self.task.images[tested], features)
+            trust = trust_record(model, raw, far, self.task.labels[tested])
             samples = [self.data.samples[row] for row in tested]
             scorer = Scorer(self.experiment, samples, self.data.classes)
             evaluation = scorer.evaluate(votes)

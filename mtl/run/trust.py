@@ -13,14 +13,14 @@ __all__ = ["trust_record"]
 
 
 def trust_record(
-    model: Model, votes: Floats, features: Floats, labels: npt.NDArray[np.int64]
+    model: Model, votes: Floats, distances: Floats | None, labels: npt.NDArray[np.int64]
 ) -> TrustRecord | None:
     """Measure a model's calibration on test images; None where the model has none.
 
     Args:
         model: Calibrated on the validation part.
         votes: Its probabilities of the N test images before calibration, (N, K).
-        features: Of the images, (N, F).
+        distances: Of the images to the training data, (N,).
         labels: What they are, (N,).
     """
     how = model.calibration
@@ -42,5 +42,5 @@ def trust_record(
         set_size=float(sets.sum(axis=1).mean()),
         answered=float(1 - silent.mean()),
         answered_accuracy=None if silent.all() else float(right[~silent].mean()),
-        unlike=float((how.distances(features) > 1).mean()),
+        unlike=None if distances is None else float((distances > 1).mean()),
     )

@@ -20,9 +20,10 @@ from pydantic import ValidationError
 
 from segmentation.errors import ReadError
 from segmentation.files import read_json, write_json
-from stages.calibrate import Calibration, Certainty, Surroundings, fit_certainty
+from stages.calibrate import Calibration, Certainty, Surroundings, fit_certainty, unit
 from stages.data.images import decode_rgb
 from stages.errors import ModelError
+from stages.learners.classical.colour import colour_statistics
 from stages.preprocess import Fitted, Preprocess
 from stages.settings import PreprocessSettings
 from stages.task import Task
@@ -131,13 +132,19 @@ class Model(ABC):
         if not len(rows) or not len(train):
             return
         known = train[np.linspace(0, len(train) - 1, min(_LEARNED, len(train))).astype(int)]
-        learned = self.prepared_embeddings(task.images[known])
-        around = Surroundings.of(learned, task.labels[known])
+        learned = _vectors(task.images[known], self.prepared_embeddings(task.images[known]))
+        around = {name: Surroundings.of(own, task.labels[known]) for name, own in learned.items()}
         said, features = self.prepared_answers(task.images[rows])
+        seen = _vectors(task.images[rows], features)
         certainty = fit_certainty(
-            said, task.labels[rows], [groups[row] for row in rows], around.distances(features)
-        )
+            said, task.labels[rows], [groups[row] for row in rows],
+            {name: one.distances(seen[name]) for name, one in around.items()},
+        )  # fmt: skip
         self.calibration = Calibration(certainty, around)
+
+    def distances(self, images: Image, features: Floats) -> Floats | None:
+        """Return how far prepared images (N, S, S, 3) uint8 with features (N, F) lie from the training data, (N,); see `stages.calibrate`."""
+        return None if self.calibration is None else self.calibration.distances(_vectors(images, features))
 
     @abstractmethod
     def _state(self) -> dict[str, Any]:
@@ -174,23 +181,22 @@ class Model(ABC):
         """Return what the model says of images as they come from a file, and how sure it is; see `probabilities`."""
         found: list[Prediction] = []
         for batch in self._prepared(images):
-            found += self._answers(*self.prepared_answers(batch))
+            said, features = self.prepared_answers(batch)
+            found += self._answers(said, self.distances(batch, features))
         return found
 
-    def _answers(self, said: Floats, features: Floats) -> Iterator[Prediction]:
+    def _answers(self, said: Floats, distances: Floats | None) -> Iterator[Prediction]:
         said, how = self.calibrated(said), self.calibration
-        for row, feature in zip(said, features, strict=True):
+        for place, row in enumerate(said):
             scores = dict(zip(self.classes, map(float, row), strict=True))
             label = self.classes[int(row.argmax())]
             if how is None:
                 yield Prediction(label, scores)
                 continue
-            within = tuple(
-                name for name, inside in zip(self.classes, how.sets(row[None])[0], strict=True) if inside
-            )
-            distance = float(how.distances(feature[None])[0])
-            known = None if np.isnan(distance) else distance
-            yield Prediction(label, scores, within, bool(how.unsure(row[None])[0]), known)
+            inside = how.sets(row[None])[0]
+            within = tuple(name for name, held in zip(self.classes, inside, strict=True) if held)
+            distance = None if distances is None else float(distances[place])
+            yield Prediction(label, scores, within, bool(how.unsure(row[None])[0]), distance)
 
     def embeddings(self, images: Iterable[Image]) -> Floats:
         """Return the features behind the last layer of images as they come from a file; see `probabilities`.
@@ -243,6 +249,11 @@ class Model(ABC):
         rest = iter(images)
         while batch := [self.preprocess(_checked(image)) for image in islice(rest, AT_ONCE)]:
             yield np.stack(batch)
+
+
+def _vectors(images: Image, features: Floats) -> dict[str, Floats]:
+    """Return what distances are measured of, (N, F) each: features of length 1, and colour."""
+    return {"features": unit(features), "colour": colour_statistics(images).astype(np.float64)}
 
 
 def _checked(image: Any) -> Image:

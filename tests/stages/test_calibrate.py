@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.calibrate import LEVEL, Calibration, Certainty, Surroundings, at_temperature, fit_certainty
+from stages.calibrate import LEVEL, Calibration, Certainty, Surroundings, at_temperature, fit_certainty, unit
 from stages.errors import ModelError
 from stages.metrics import calibration_error
 
@@ -67,7 +67,7 @@ def test_sets_are_those_of_crepes_where_every_image_is_its_own_group() -> None:
     crepes = pytest.importorskip("crepes")
     said, labels = drawn(500, 1.0)
     found = fit_certainty(said, labels, [str(row) for row in range(500)])
-    ours = Calibration(found, None)
+    ours = Calibration(found, {})
     calibrated, (fresh, _) = ours.calibrated(said), drawn(300, 1.0, seed=2)
     fresh = ours.calibrated(fresh)
     oracle = crepes.ConformalClassifier()
@@ -119,7 +119,7 @@ def test_sets_hold_the_truth_of_new_groups_in_nine_of_ten() -> None:
             return np.stack([1 - yes, yes], axis=1), labels, [str(row // 6) for row in range(count * 6)]
 
         said, labels, groups = patients(40)
-        how = Calibration(fit_certainty(said, labels, groups), None)
+        how = Calibration(fit_certainty(said, labels, groups), {})
         fresh, truth, _ = patients(40)
         sets = how.sets(how.calibrated(fresh))
         held.append([sets[truth == k, k].mean() for k in (0, 1)])
@@ -132,7 +132,7 @@ def test_silence_leaves_answers_that_are_right() -> None:
     labels = (random.uniform(size=4000) > confidence).astype(int)
     said = np.stack([confidence, 1 - confidence], axis=1)
     found = fit_certainty(said, labels, list(map(str, range(4000))))
-    how = Calibration(found, None)
+    how = Calibration(found, {})
     calibrated = how.calibrated(said)
     kept = ~how.unsure(calibrated)
     assert (labels[kept] == 0).mean() == pytest.approx(0.95, abs=0.01)
@@ -141,7 +141,7 @@ def test_silence_leaves_answers_that_are_right() -> None:
 
 def test_all_is_unsure_where_nothing_is_right() -> None:
     said = np.tile([0.6, 0.4], (20, 1))
-    how = Calibration(fit_certainty(said, np.ones(20, int), list(map(str, range(20)))), None)
+    how = Calibration(fit_certainty(said, np.ones(20, int), list(map(str, range(20)))), {})
     assert how.unsure(how.calibrated(said)).all()
 
 
@@ -152,11 +152,13 @@ def test_distance_is_that_of_mahalanobis_to_the_nearest_class() -> None:
     features = random.normal(size=(200, 12)) + 3
     labels = np.repeat([0, 1], 100)
     features[labels == 1, :4] += 2
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    means = np.stack([unit[labels == k].mean(axis=0) for k in (0, 1)])
-    shared = LedoitWolf(assume_centered=True).fit(unit - means[labels])
-    expected = np.min([shared.mahalanobis(unit - mean) for mean in means], axis=0) ** 0.5
-    np.testing.assert_allclose(Surroundings.of(features, labels).distances(features), expected, rtol=1e-6)
+    vectors = features / np.linalg.norm(features, axis=1, keepdims=True)
+    means = np.stack([vectors[labels == k].mean(axis=0) for k in (0, 1)])
+    shared = LedoitWolf(assume_centered=True).fit(vectors - means[labels])
+    expected = np.min([shared.mahalanobis(vectors - mean) for mean in means], axis=0) ** 0.5
+    np.testing.assert_allclose(
+        Surroundings.of(unit(features), labels).distances(unit(features)), expected, rtol=1e-6
+    )
 
 
 def test_foreign_features_are_far_even_with_more_dimensions_than_axes() -> None:
@@ -177,11 +179,13 @@ def test_it_is_saved_whole_and_missing_files_are_named(tmp_path: Path) -> None:
     around = Surroundings.of(random.normal(size=(30, 5)), np.arange(30) % 3)
     said, labels = drawn(30, 1.0)
     features = random.normal(size=(30, 5))
-    how = Calibration(fit_certainty(said, labels, ["a"] * 30, around.distances(features)), around)
+    how = Calibration(
+        fit_certainty(said, labels, ["a"] * 30, {"x": around.distances(features)}), {"x": around}
+    )
     how.save(tmp_path)
     again = Calibration.load(tmp_path, Certainty.model_validate_json(how.certainty.model_dump_json()))
-    np.testing.assert_array_equal(again.distances(features), how.distances(features))
-    assert (how.distances(features) > 1).sum() == 0
+    np.testing.assert_array_equal(again.distances({"x": features}), how.distances({"x": features}))
+    assert (how.distances({"x": features}) > 1).sum() == 0
     (tmp_path / "surroundings.safetensors").write_bytes(b"x")
     with pytest.raises(ModelError, match="surroundings"):
         Calibration.load(tmp_path, how.certainty)
