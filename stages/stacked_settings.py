@@ -21,7 +21,8 @@ class StackedSettings(Settings):
         description="from where to where in the backbone features are taken: 0 is its first layer, 1 its last",
     )
     views: Annotated[tuple[Literal["plain", "grey-world"], ...], Field(min_length=1)] = Field(
-        ("plain", "grey-world"), description="what the backbone looks at: the image, the image on a grey ground, or both"
+        ("plain", "grey-world"),
+        description="what the backbone looks at: the image, the image on a grey ground, or both",
     )
     folds: Annotated[int, Field(ge=2, le=100)] = Field(
         4, description="grouped blocks inside the training part that choose strength and weights"

@@ -194,7 +194,9 @@ class StackedLearner:
         strength, temperature, weights = _chosen(seen, told, labels) if folds.any() else _UNTOLD
         head = LeastSquares.path(described[rows], labels, classes)[strength]
         forest = self._forest(colours, labels)
-        model = StackedModel(features, head, temperature, forest, weights, self.weights, task.classes, task.preprocess)
+        model = StackedModel(
+            features, head, temperature, forest, weights, self.weights, task.classes, task.preprocess
+        )
         model.save(folder)
         self._tell(total, total, f"colour weighs {weights[1]:.2f}")
         return model, Fitting((), 0, time.perf_counter() - started, head.matrix.size + classes)
