@@ -115,7 +115,9 @@ def run(
             f"Expected `--folds` without {flag}, but got both; do leave it out, or compare chains with `mtl benchmark --folds`"
         )
     base = config if config is not None else config_to_continue(start) if start else "default"
-    experiment = with_learner(lambda keys: load_config(base, keys, sets or ()), given, learner, features, preset)
+    experiment = with_learner(
+        lambda keys: load_config(base, keys, sets or ()), given, learner, features, preset
+    )
     if folds is not None:
         cross_validate(BenchmarkSettings.of_folds(experiment, folds), runs, workers, as_json)
         return

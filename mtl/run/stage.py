@@ -189,7 +189,7 @@ class StageMaker:
         if settings.learner == STACKED:
             return StackedLearner(
                 settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, progress
-            )
+            )  # fmt: skip
         if settings.learner != "network":
             return classical
         bank = _feature_bank(origin, settings, data, preprocess)
