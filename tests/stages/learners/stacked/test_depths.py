@@ -41,7 +41,9 @@ def test_every_family_has_layers_and_they_are_asked_in_their_order(name: str) ->
 
 def test_the_default_depths_are_the_measured_layers() -> None:
     backbone, _ = create_backbone("tf_efficientnet_lite0", "none")
-    assert layers_between(backbone, *StackedSettings().depths) == [f"blocks.{place}" for place in (2, 3, 4, 5)]
+    assert layers_between(backbone, *StackedSettings().depths) == [
+        f"blocks.{place}" for place in (2, 3, 4, 5)
+    ]
 
 
 def test_features_are_mean_and_deviation_of_the_layers_output() -> None:
