@@ -17,7 +17,7 @@ class StackedSettings(Settings):
     """What `stacked` sees of an image beside its colours, and how it weighs both."""
 
     depths: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(gt=0, le=1)]] = Field(
-        (0.3, 0.8),
+        (0.3, 0.9),
         description="from where to where in the backbone features are taken: 0 is its first layer, 1 its last",
     )
     views: Annotated[tuple[Literal["plain", "grey-world"], ...], Field(min_length=1)] = Field(

@@ -14,6 +14,7 @@ import typer
 
 from mtl.config import STAGE_FIELDS, Experiment
 from mtl.errors import ConfigError
+from mtl.presets import preset_keys
 from segmentation.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,6 +88,12 @@ MultiCell = Annotated[
     list[str] | None, typer.Option(help="Data of stage 3 as NAME:FOLDER; several times for several sources.")
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the run folder.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="How the last stage of a chain learns: fast, default (as the configuration says) or best."
+    ),
+]
 Precision = Annotated[str | None, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.", envvar="MTL_RUNS")]
 Seed = Annotated[int | None, typer.Option(help="All randomness follows from it.")]
@@ -182,21 +189,30 @@ def overrides(**flags: Any) -> dict[str, Any]:
 
 
 def with_learner(
-    read: Callable[[dict[str, Any]], E], given: dict[str, Any], learner: str | None, features: str | None
+    read: Callable[[dict[str, Any]], E],
+    given: dict[str, Any],
+    learner: str | None,
+    features: str | None,
+    preset: str | None = None,
 ) -> E:
-    """Return an experiment whose last stages are learned by what `--learner` and `--features` say; those before stay as they are.
+    """Return an experiment whose last stages are learned as `--learner`, `--features` and `--preset` say; those before stay as they are.
 
     Args:
         read: Reads the experiment from dotted keys.
         given: Keys of the other flags.
         learner: As given.
         features: As given.
+        preset: As given.
 
     Raises:
-        ConfigError: If the experiment is none, or features are given to a network.
+        ConfigError: If the experiment is none, features are given to a network, or a preset and a flag contradict.
     """
     experiment = read(given)
     flags = given_of(**{"learner": learner, "classical.features": features})
+    if preset is not None:
+        sized = any(key.endswith("preprocess.image_size") for key in given)
+        beside = given_of(learner=learner, features=features, image_size=sized or None)
+        flags |= preset_keys(preset, beside)
     if not flags:
         return experiment
     chains = getattr(getattr(experiment, "benchmark", None), "chains", ()) or experiment.chains()

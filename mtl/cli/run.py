@@ -19,6 +19,7 @@ from mtl.cli.options import (
     MultiCell,
     Name,
     Precision,
+    Preset,
     RunConfig,
     Runs,
     Seed,
@@ -58,6 +59,7 @@ def run(
         Path | None,
         typer.Option("--from", help="Go on from a finished run or stage folder, with its configuration."),
     ] = None,
+    preset: Preset = None,
     epochs: Epochs = None,
     batch_size: Annotated[int | None, typer.Option(help="Images in a batch.")] = None,
     learning_rate: Annotated[
@@ -113,7 +115,9 @@ def run(
             f"Expected `--folds` without {flag}, but got both; do leave it out, or compare chains with `mtl benchmark --folds`"
         )
     base = config if config is not None else config_to_continue(start) if start else "default"
-    experiment = with_learner(lambda keys: load_config(base, keys, sets or ()), given, learner, features)
+    experiment = with_learner(
+        lambda keys: load_config(base, keys, sets or ()), given, learner, features, preset
+    )
     if folds is not None:
         cross_validate(BenchmarkSettings.of_folds(experiment, folds), runs, workers, as_json)
         return

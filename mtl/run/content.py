@@ -15,6 +15,7 @@ from stages.classical_settings import DEEP
 from stages.learners.network.weights import WeightRecord
 from stages.metrics import Evaluation
 from stages.settings import StageSettings
+from stages.stacked_settings import STACKED
 
 __all__ = [
     "Mistake",
@@ -41,6 +42,8 @@ def learner_name(settings: StageSettings, backbone: str) -> str:
     """
     if settings.learner == "network":
         return backbone
+    if settings.learner == STACKED:
+        return f"layers of {backbone} at rest, and colour"
     features = [f"{backbone}'s" if name == DEEP else name for name in settings.classical.features]
     return f"{settings.learner} on {', '.join(features)}"
 

@@ -14,6 +14,7 @@ from mtl.run.empty import empty_comparison
 from mtl.run.gallery import Shown, sanity_text
 from stages.metrics import Evaluation, Interval
 from stages.settings import PreprocessSettings
+from stages.stacked_settings import STACKED
 
 __all__ = ["headline", "render_html"]
 
@@ -163,7 +164,8 @@ def _policy(stage: StageContent) -> str:
     settings = stage.record.settings
     size = f"{settings.preprocess.image_size} px{_prepared(settings.preprocess)}{_predicted(stage)}"
     if settings.learner != "network":
-        return f"{_classical(stage)}; {size}"
+        told = _stacked(stage) if settings.learner == STACKED else _classical(stage)
+        return f"{told}; {size}"
     train, head = settings.train, settings.head
     hidden = " + ".join(map(str, head.hidden))
     layers = (
@@ -177,6 +179,15 @@ def _policy(stage: StageContent) -> str:
         f"{head.pool} pooling, {layers}, {head.activation} with {loss}; {first}{policy}; {train.optimizer} at "
         f"{train.learning_rate:g}, {train.schedule}, batch {train.batch_size}, {_epochs(train.epochs)}, "
         f"{size}; {stage.record.parameters:,} parameters"
+    )
+
+
+def _stacked(stage: StageContent) -> str:
+    asked, backbone = stage.record.settings.stacked, stage.record.weights.backbone
+    first, last = asked.depths
+    return (
+        f"layers between {first:g} and {last:g} of the depth of {backbone} at rest ({' and '.join(asked.views)}) under least squares, "
+        f"a forest on the colour histogram; both weighed in {asked.folds} grouped blocks of the training and validation parts"
     )
 
 

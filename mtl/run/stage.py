@@ -194,13 +194,8 @@ class StageMaker:
             )
         if settings.learner == STACKED:
             return StackedLearner(
-                settings,
-                origin.weights,
-                parent.weights,
-                self.experiment.seed,
-                self.experiment.hardware,
-                progress,
-            )
+                settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, progress
+            )  # fmt: skip
         if settings.learner != "network":
             return classical
         bank = _feature_bank(origin, settings, data, preprocess)

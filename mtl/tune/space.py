@@ -11,6 +11,7 @@ import yaml
 from mtl.config import STAGE_FIELDS, Experiment, load_config
 from mtl.errors import ConfigError
 from mtl.tune.plan import Parameter, Space
+from stages.stacked_settings import STACKED
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -31,7 +32,12 @@ def default_space(experiment: Experiment, stage: str) -> dict[str, Parameter]:
     for number in (2, 3) if stage == "chain" else (int(stage),):
         field, size = STAGE_FIELDS[number], experiment.stage(number).preprocess.image_size
         sizes = sorted({max(32, round(size * share / 32) * 32) for share in (0.5, 0.75)} | {size})
-        if experiment.stage(number).learner != "network":
+        learner = experiment.stage(number).learner
+        if learner == STACKED:
+            found[f"{field}.stacked.views"] = Parameter(choices=(("plain",), ("plain", "grey-world")))
+            found[f"{field}.preprocess.image_size"] = Parameter(choices=tuple(sizes))
+            continue
+        if learner != "network":
             found |= {
                 f"{field}.learner": Parameter(choices=("svm", "forest", "boosting", "logistic")),
                 f"{field}.classical.reduction": Parameter(choices=("none", "pca", "lda", "mutual-info")),

@@ -12,7 +12,7 @@ from stages.learners.model import Floats
 __all__ = ["STRENGTHS", "LeastSquares", "block_folds", "choose_temperature", "log_loss", "softmax", "weigh"]
 
 Labels = npt.NDArray[np.int64]
-STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)
+STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """Ridge penalties that are tried, in units of the mean squared feature."""
 _TEMPERATURES = tuple(np.geomspace(0.03, 1.0, 16))
 _LEAST = 1e-6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posixpath
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,8 +53,7 @@ def layers_between(backbone: nn.Module, first: float, last: float) -> list[str]:
         ModelError: If the backbone has no layer there that holds a whole group.
     """
     known = dict(backbone.named_modules())
-    ends = [os.path.commonprefix([name.split(".") for name in names]) for names in depth_groups(backbone)]
-    names = [".".join(end) for end in ends]  # `os.path.commonprefix` takes lists of parts as well as texts
+    names = [_common(group) for group in depth_groups(backbone)]
     count = max(len(names) - 1, 1)
     chosen = [
         name for place, name in enumerate(names) if name in known and name and first <= place / count <= last
@@ -64,6 +63,11 @@ def layers_between(backbone: nn.Module, first: float, last: float) -> list[str]:
             f"Expected `stacked.depths` to hold a layer of {type(backbone).__name__}, but {first:g} to {last:g} holds none; do widen it"
         )
     return chosen
+
+
+def _common(names: Sequence[str]) -> str:
+    """Return the innermost module that holds all parameters of these names."""
+    return posixpath.commonpath([name.replace(".", "/") for name in names]).replace("/", ".")
 
 
 class DepthFeatures:

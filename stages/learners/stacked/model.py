@@ -202,7 +202,7 @@ class StackedLearner:
         return model, Fitting((), 0, time.perf_counter() - started, head.matrix.size + classes)
 
     def _described(self, features: DepthFeatures, images: Image, total: int) -> Floats:
-        content = hashlib.sha256(np.ascontiguousarray(images)).hexdigest()
+        content = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
         told = [content, images.shape, features.layers, features.views, self.weights.mean, self.weights.std]
         key = json.dumps([*told, backbone_fingerprint(self.start), torch.__version__])
         return cached_array(

@@ -12,6 +12,7 @@ from stages.learners.network.backbones import create_backbone
 from stages.learners.network.network import Network, depth_groups
 from stages.learners.stacked.depths import DepthFeatures, grey_world, layers_between
 from stages.settings import HeadSettings
+from stages.stacked_settings import StackedSettings
 
 SIZE = 32
 
@@ -36,6 +37,13 @@ def test_every_family_has_layers_and_they_are_asked_in_their_order(name: str) ->
     features = DepthFeatures(network, layers, ("plain",))(pictures(3))
     assert features.shape[0] == 3
     assert np.isfinite(features).all()
+
+
+def test_the_default_depths_are_the_measured_layers() -> None:
+    backbone, _ = create_backbone("tf_efficientnet_lite0", "none")
+    assert layers_between(backbone, *StackedSettings().depths) == [
+        f"blocks.{place}" for place in (2, 3, 4, 5)
+    ]
 
 
 def test_features_are_mean_and_deviation_of_the_layers_output() -> None:
