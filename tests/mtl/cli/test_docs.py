@@ -37,7 +37,7 @@ CANNOT = {
 """Commands that cannot run here, and why."""
 
 LEARN = (
-    "--weights none --epochs 1 --set single_cell.train.head_epochs=0 --set multi_cell.train.head_epochs=0 --image-size 32 --set evaluation.resamples=100 --set evaluation.baselines=false "
+    "--weights none --epochs 1 --set single_cell.train.head_epochs=0 --set multi_cell.train.head_epochs=0 --set single_cell.preprocess.image_size=32 --set multi_cell.preprocess.image_size=32 --set evaluation.resamples=100 --set evaluation.baselines=false "
     f"--set backbone={TINY_BACKBONE} --set single_cell.train.batch_size=8 --set multi_cell.train.batch_size=8 "
     "--single-cell all-idb2:SMEARS/ALL-IDB2 --multi-cell all-idb1:SMEARS/ALL-IDB1"
 )
