@@ -93,8 +93,9 @@ def block_folds(labels: Labels, groups: Labels, most: int) -> Labels:
             own = np.flatnonzero(labels == label)
             place[own] = (np.arange(len(own)) + 0.5) * count / len(own)
         centre = np.bincount(member, place, len(names)) / np.bincount(member, minlength=len(names))
-        folds: Labels = np.floor(centre).astype(np.int64)[member]
-        if all(np.isin(labels, labels[folds != one]).all() for one in range(count)):
+        # Large groups may leave a fold without any; those that are left are numbered anew.
+        folds: Labels = np.unique(np.floor(centre), return_inverse=True)[1].astype(np.int64)[member]
+        if folds.any() and all(np.isin(labels, labels[folds != one]).all() for one in np.unique(folds)):
             return folds
     return np.zeros(len(labels), np.int64)
 

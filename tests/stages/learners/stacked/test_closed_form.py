@@ -53,6 +53,7 @@ def test_no_group_is_on_two_sides_and_every_class_trains(rows: list[tuple[int, i
     labels, groups = (np.array(column) for column in zip(*rows, strict=True))
     folds = block_folds(labels, groups, most)
     assert all(len(np.unique(folds[groups == group])) == 1 for group in groups)
+    assert set(folds) == set(range(folds.max() + 1))
     for fold in range(folds.max() + 1 if folds.any() else 0):
         assert set(labels[folds != fold]) == set(labels)
 
