@@ -138,7 +138,9 @@ class StageMaker:
             if follows():
                 folder.wait()
                 return folder
-            model.calibrate(task, [group_name(sample) for sample in data.samples])
+            judged = fitting.held_out or model
+            judged.calibrate(task, [group_name(sample) for sample in data.samples])
+            model.calibration = judged.calibration
             if number == 2:
                 model.frame = cell_frame([data.samples[row] for row in task.rows["train"]])
             model.save(folder.path)
@@ -260,7 +262,8 @@ class _Scoring:
         device, precision = "", ""
         watched = self.task.rows["validation"]
         if len(watched):  # what ensembles and thresholds are chosen on
-            votes = model.calibrated(model.prepared_probabilities(self.task.images[watched]))
+            judged = fitting.held_out or model
+            votes = judged.calibrated(judged.prepared_probabilities(self.task.images[watched]))
             samples = [self.data.samples[row] for row in watched]
             write_predictions(self.folder.path / "validation.csv", samples, self.data.classes, votes)
         if len(tested):

@@ -56,12 +56,14 @@ class Fitting:
         best_epoch: Whose weights were kept, from 0.
         seconds: Of the training.
         parameters: Numbers that were learned or can be; 0 for learners that have none to count.
+        held_out: The same learned without the validation part, where the model itself learned that part, too: certainty is measured on it.
     """
 
     history: tuple[Mapping[str, float], ...]
     best_epoch: int
     seconds: float
     parameters: int
+    held_out: Model | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -83,6 +84,11 @@ class DepthFeatures:
         self.network = network.eval()
         self.layers = tuple(layers)
         self.views = tuple(views)
+        self._known: dict[bytes, Floats] = {}
+
+    def remember(self, images: Image, features: Floats) -> None:
+        """Keep the features (N, F) of images (N, S, S, 3), so that they are not computed again while this object lives."""
+        self._known |= {_digest(image): row for image, row in zip(images, features, strict=True)}
 
     @torch.inference_mode()
     def __call__(self, images: Image, told: Callable[[int, int], None] | None = None) -> Floats:
@@ -92,16 +98,19 @@ class DepthFeatures:
             images: As the preprocessing leaves them.
             told: Called with (done, N).
         """
-        rows: list[npt.NDArray[np.float32]] = []
-        for start in range(0, len(images), _AT_ONCE):
-            batch = np.array(images[start : start + _AT_ONCE])
-            rows.append(np.concatenate([self._described(_VIEWS[view](batch)) for view in self.views], axis=1))
+        if not len(images):
+            return np.empty((0, self(np.zeros((1, *images.shape[1:]), np.uint8)).shape[1]))
+        rows = [self._known.get(_digest(image)) for image in images] if self._known else [None] * len(images)
+        todo = [place for place, row in enumerate(rows) if row is None]
+        for start in range(0, len(todo), _AT_ONCE):
+            places = todo[start : start + _AT_ONCE]
+            batch = np.array(images[places])
+            found = np.concatenate([self._described(_VIEWS[view](batch)) for view in self.views], axis=1)
+            for place, row in zip(places, found.astype(np.float64), strict=True):
+                rows[place] = row
             if told:
-                told(start + len(batch), len(images))
-        if not rows:
-            size = np.zeros((1, *images.shape[1:]), np.uint8)
-            return np.empty((0, self(size).shape[1]))
-        return np.concatenate(rows).astype(np.float64)
+                told(len(images) - len(todo) + start + len(batch), len(images))
+        return np.stack([row for row in rows if row is not None])
 
     def _described(self, images: Image) -> npt.NDArray[np.float32]:
         found: list[torch.Tensor] = []
@@ -123,6 +132,10 @@ class DepthFeatures:
                 hook.remove()
         described: npt.NDArray[np.float32] = torch.cat(found, dim=1).cpu().numpy()
         return described
+
+
+def _digest(image: Image) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
 
 
 class _Enough(Exception):  # noqa: N818 - no error: it ends a pass through the backbone early

@@ -159,7 +159,9 @@ class StackedLearner:
     progress: Callable[[int, int, str], None] | None = None
 
     def fit(self, task: Task, folder: Path) -> tuple[StackedModel, Fitting]:
-        """Fit on the training and validation parts; blocks inside them choose strength, temperature and weights.
+        """Fit on the training and validation parts; blocks inside the training part choose strength, temperature and weights.
+
+        The same without the validation part is `Fitting.held_out`, on which certainty is measured.
 
         See `stages.learners.model.Learner`. There are no epochs, no history and nothing to resume; features are kept on the disk.
 
@@ -173,8 +175,8 @@ class StackedLearner:
         features = DepthFeatures(network, layers, settings.views)
         total = len(task.images) + settings.folds + 1
         described = self._described(features, task.images, total)
-        # Nothing is stopped early or picked by the validation part, so what it shows is learned, too.
-        rows = np.sort(np.concatenate([task.rows["train"], task.rows["validation"]]))
+        features.remember(task.images, described)
+        rows = np.sort(task.rows["train"])
         labels, groups = task.labels[rows], task.groups[rows]
         if len(np.unique(labels)) < 2:
             raise ModelError(
@@ -192,14 +194,22 @@ class StackedLearner:
             told[out] = _votes(self._forest(colours[~out], labels[~out]), colours[out], classes)
             self._tell(len(task.images) + fold, total, "blocks")
         strength, temperature, weights = _chosen(seen, told, labels) if folds.any() else _UNTOLD
-        head = LeastSquares.path(described[rows], labels, classes)[strength]
-        forest = self._forest(colours, labels)
-        model = StackedModel(
-            features, head, temperature, forest, weights, self.weights, task.classes, task.preprocess
-        )
+
+        def fitted(rows: Any) -> StackedModel:
+            head = LeastSquares.path(described[rows], task.labels[rows], classes)[strength]
+            forest = self._forest(colour_histogram(task.images[rows]), task.labels[rows])
+            return StackedModel(
+                features, head, temperature, forest, weights, self.weights, task.classes, task.preprocess
+            )
+
+        # Nothing is stopped early by the validation part, so in the end what it shows is learned, too.
+        whole = np.sort(np.concatenate([rows, task.rows["validation"]]))
+        model, held_out = fitted(whole), fitted(rows) if len(whole) > len(rows) else None
         model.save(folder)
         self._tell(total, total, f"colour weighs {weights[1]:.2f}")
-        return model, Fitting((), 0, time.perf_counter() - started, head.matrix.size + classes)
+        return model, Fitting(
+            (), 0, time.perf_counter() - started, model.head.matrix.size + classes, held_out
+        )
 
     def _described(self, features: DepthFeatures, images: Image, total: int) -> Floats:
         content = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()

@@ -60,6 +60,17 @@ def test_features_are_mean_and_deviation_of_the_layers_output() -> None:
     np.testing.assert_allclose(features, expected, atol=1e-5)
 
 
+def test_what_is_remembered_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, images = make(), pictures(5)
+    features = DepthFeatures(network, layers_between(network.backbone, 0.0, 1.0), ("plain",))
+    once = features(images)
+    features.remember(images[1:4], once[1:4] + 1)
+    assert np.allclose(features(images) - once, np.array([0, 1, 1, 1, 0])[:, None], atol=1e-4)
+    features.remember(images, once)
+    monkeypatch.setattr(features, "_described", lambda images: pytest.fail("computed"))
+    assert np.array_equal(features(images[::-1]), once[::-1])
+
+
 def test_views_stand_side_by_side_and_leave_no_hook() -> None:
     network, images = make(), pictures(4)
     layers = layers_between(network.backbone, 0.0, 1.0)[:2]

@@ -89,6 +89,26 @@ def test_what_the_test_part_holds_decides_nothing(tmp_path: Path) -> None:
     )
 
 
+def test_what_certainty_is_measured_with_never_saw_the_validation_part(tmp_path: Path) -> None:
+    task = make_task()
+    other = task.labels.copy()
+    other[task.rows["validation"]] = 1 - other[task.rows["validation"]]
+    lied = Task(task.images, other, task.rows, task.classes, task.preprocess, task.groups)
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    one, two = (learn(given, folder) for given, folder in zip((task, lied), folders, strict=True))
+    assert one[1].held_out is not None
+    assert two[1].held_out is not None
+    np.testing.assert_array_equal(
+        one[1].held_out.prepared_probabilities(task.images),
+        two[1].held_out.prepared_probabilities(task.images),
+    )
+    assert not np.allclose(
+        one[0].prepared_probabilities(task.images), two[0].prepared_probabilities(task.images)
+    )
+
+
 def test_one_class_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="two classes or more, but got lying alone"):
         learn(make_task(classes=1), tmp_path)
