@@ -85,11 +85,13 @@ def desk(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         (desk / folder).mkdir(parents=True)
     crops = sorted((rendered / "ALL-IDB2" / "img").iterdir())
     for folder in ("smears", "folder"):
-        shutil.copy(crops[0], desk / folder)
+        for crop_file in (crops[0], crops[2]):
+            shutil.copy(crop_file, desk / folder)
     with Image.open(crops[1]) as crop:
         crop.convert("RGB").resize((100, 100)).save(desk / "smear.jpg")
-    with Image.open(crops[0]) as crop:
-        Image.new("L", crop.size, 255).save(desk / "truth" / f"{crops[0].stem}.png")
+    for crop_file in (crops[0], crops[2]):
+        with Image.open(crop_file) as crop:
+            Image.new("L", crop.size, 255).save(desk / "truth" / f"{crop_file.stem}.png")
     for number, label in enumerate(("normal", "L1")):
         (desk / "data/elsewhere" / label).mkdir(parents=True)
         pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), np.uint8)
