@@ -92,8 +92,9 @@ def fill_cache(path: Path, read: Callable[[Path], T], save: Callable[[Path], obj
     """
     known = read_cache(path, read)
     if known is None:
-        make_folder(path.parent, advice=_ADVICE)
-        lock = FileLock(path.with_name(f"{path.name}.lock"))
+        locks = path.parent.parent / "locks"
+        make_folder(locks, advice=_ADVICE)
+        lock = FileLock(locks / f"{path.name}.lock")
         with suppress(OSError):  # where no lock can be written, writing below says why
             lock.acquire()
         try:

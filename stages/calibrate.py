@@ -105,7 +105,6 @@ class Surroundings:
     @classmethod
     def of(cls, features: Floats, labels: Labels) -> Self:
         """Measure training vectors (N, F) of classes (N,); the covariance is shrunk as Ledoit & Wolf (2004) do."""
-        from scipy.linalg import eigh
         from sklearn.covariance import ledoit_wolf
 
         present, which = np.unique(labels, return_inverse=True)
@@ -113,7 +112,8 @@ class Surroundings:
         covariance, _ = ledoit_wolf(features - means[which], assume_centered=True)
         width = covariance.shape[0]
         kept = min(_AXES, width)
-        spreads, axes = eigh(covariance, subset_by_index=(width - kept, width - 1))
+        # All of them: LAPACK's search for a few fails on features that hardly vary.
+        spreads, axes = (part[..., width - kept :] for part in np.linalg.eigh(covariance))
         rest = (np.trace(covariance) - spreads.sum()) / max(width - kept, 1)
         found = np.maximum([*spreads[::-1], rest if width > kept else 1.0], _LEAST)
         return cls(means, axes.T[::-1].copy(), found)

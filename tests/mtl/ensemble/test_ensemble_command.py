@@ -59,7 +59,7 @@ def test_what_is_written_is_the_weighted_mean_of_the_members(
 ) -> None:
     folder, _ = made
     record = read_ensemble(folder)
-    parts = [StageFolder(stage).validation().probabilities for stage in stages]
+    parts = [StageFolder(stage).predictions("validation.csv").probabilities for stage in stages]
     weights = record.combination.weights  # type: ignore[union-attr]
     np.testing.assert_allclose(
         StageFolder(folder).validation().probabilities, np.tensordot(weights, parts, axes=1), atol=1e-8

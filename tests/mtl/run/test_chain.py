@@ -253,7 +253,7 @@ def test_a_start_from_a_run_is_its_furthest_stage_before_the_chain(
     second = chains(tiny_run)["1,2,3"][1]
     assert find_start(tiny_run, experiment).path == second.path
     assert find_start(second.path, experiment).path == second.path
-    with pytest.raises(RunError, match="a finished stage before stage 1"):
+    with pytest.raises(RunError, match="a finished network before stage 1"):
         find_start(tiny_run, tiny_experiment(rendered))
     with pytest.raises(RunError, match="to be a run folder"):
         find_start(tmp_path, experiment)

@@ -37,7 +37,7 @@ def lines(values: Levels, between: int) -> tuple[Levels, Levels, Levels, Levels]
     """Return the pixels line after line along 0, 45, 90 and 135 degrees, flat, lines parted by `between`.
 
     >>> [part.tolist() for part in lines(np.array([[1, 2], [3, 4]]), 9)][1]
-    [9, 1, 9, 2, 3, 9, 4, 9, 9]
+    [9, 1, 9, 9, 9, 2, 3, 9, 9, 9, 4, 9]
     """
     return (
         _rows(values, between),

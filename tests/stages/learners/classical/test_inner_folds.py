@@ -13,7 +13,7 @@ from stages.errors import ModelError
 from stages.learners.classical.fitting import fit_pipeline, inner_folds
 
 NAMES = ("round", "oval", "lobed")
-CLASSIFIERS = [name for name in get_args(LearnerName) if name not in ("network", "vote")]
+CLASSIFIERS = [name for name in get_args(LearnerName) if name not in ("network", "stacked", "vote")]
 
 
 def data(count: int = 90, width: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import pytest
 from stages.classical_settings import ClassicalSettings, LearnerName
 from stages.learners.classical.pipelines import VOTERS, candidates, make_pipeline, members
 
-CLASSIFIERS = [name for name in get_args(LearnerName) if name not in ("network", "vote")]
+CLASSIFIERS = [name for name in get_args(LearnerName) if name not in ("network", "stacked", "vote")]
 
 
 @pytest.mark.parametrize("learner", CLASSIFIERS)

@@ -18,7 +18,7 @@ from stages.errors import ModelError
 from stages.learners.classical.fitting import fit_pipeline
 from stages.learners.classical.saving import PIPELINES_FILE, load_pipelines, save_pipelines
 
-CLASSIFIERS = [name for name in get_args(LearnerName) if name not in ("network", "vote")]
+CLASSIFIERS = [name for name in get_args(LearnerName) if name not in ("network", "stacked", "vote")]
 CODE = """
 import sys, numpy as np
 from pathlib import Path

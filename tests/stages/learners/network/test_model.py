@@ -236,7 +236,7 @@ def calibrated(folder: Path) -> tuple[NetworkModel, Task]:
     images[labels == 1, :, :, 2] += 120
     rows = {"train": np.arange(30), "validation": np.arange(30, 60), "test": np.arange(0)}
     model = make(size=32)
-    task = Task(images, labels, rows, model.classes, model.preprocess)
+    task = Task(images, labels, rows, model.classes, model.preprocess, np.arange(60))
     model.calibrate(task, [str(row) for row in range(60)])
     model.frame = 2.5
     folder.mkdir(exist_ok=True)
