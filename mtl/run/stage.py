@@ -22,7 +22,7 @@ from segmentation.files import write_json, write_table
 from stages import STAGES
 from stages.assemble import Assembled, make_task
 from stages.learners.classical.colour import colour_baselines
-from stages.learners.model import Fitting, Floats, Model
+from stages.learners.model import Fitting, Floats, Learner, Model
 from stages.learners.network.backbones import imagenet_backbone
 from stages.learners.network.fingerprint import backbone_fingerprint
 from stages.learners.network.model import NetworkLearner, NetworkModel
@@ -153,7 +153,7 @@ class StageMaker:
         watch: Watch | None = None,
         *,
         flips: bool = False,
-    ) -> NetworkLearner:
+    ) -> Learner:
         """Return what learns a stage from its parent's weights.
 
         Args:
