@@ -92,7 +92,6 @@ def simulate(
         begin = find_start(start, experiment) if start else None
         check_backbones(experiment)
         plain = with_rendered_data(experiment, reporter)
-        assert isinstance(plain, FederatedExperiment)  # noqa: S101 - tells the type checker
         first = begin or imagenet_stage(plain, folder, reporter, plain.weights if plain.stages[0] == 1 else "none")
         data, splits = prepare(plain, folder, reporter, first.learned())
         write_text(folder.path / "config.yaml", dump_settings(plain))

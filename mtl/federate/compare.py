@@ -153,7 +153,12 @@ def compare_systems(
         own = folder / name.replace(", epsilon ", "-")
         make_folder(own)
         if name == FEDERATED:
-            model, seconds = _model(own, lambda at: open_learner.fit(task, at)[0])
+            model, seconds = (
+                (load_model(done.path), done.record().seconds)
+                if settings.dp == "none"
+                else _model(own, lambda at: open_learner.fit(task, at)[0])
+            )
+            state = model
             raw.append(_of_one(name, "weights averaged, without privacy", epsilon, votes, model, seconds))
         elif name == "centralised":
             model, seconds = _model(own, lambda at: rules.fit(task, at)[0])
@@ -163,7 +168,6 @@ def compare_systems(
             raw.append(_of_each(name, about, votes, clients, own, _alone))
         elif name == "personalised":
             about = "federated, then each client trains the head for one more round's epochs"
-            state = load_model(folder / FEDERATED)
             raw.append(_of_each(name, about, votes, clients, own, _personal(state, settings.local_epochs)))
         else:
             dp = name.partition(",")[0]

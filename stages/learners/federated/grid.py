@@ -9,6 +9,7 @@ from uuid import uuid4
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
+from flwr.supercore.task_identity import TaskIdentity
 
 from stages.errors import StagesError
 
@@ -32,6 +33,8 @@ class InProcessGrid(Grid):
             for node in self.apps
         }
         self._replies: dict[str, Message] = {}
+        # Every message says who sends it; Flower's launcher sets this where there is one.
+        TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 0
 
     def set_run(self, run: Any) -> None:
         """Ignore it: there is one run."""

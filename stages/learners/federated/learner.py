@@ -161,8 +161,9 @@ class FederatedLearner:
         weights = ask_for_sums(grid, strategy, {client.node: client.images for client in clients}, sigma)
         solved = torch.from_numpy(head_weights(weights, width, self.base.seed)).float()
         network = first.network().eval()
+        layer = f"head.{len(network.head) - 1}"
         network.load_state_dict(
-            {**first.initial, "head.1.weight": solved, "head.1.bias": torch.zeros(classes)}
+            {**first.initial, f"{layer}.weight": solved, f"{layer}.bias": torch.zeros(len(solved))}
         )
         row = {"round": 1.0}
         self._write(task, clients, folder, [row], 0, _named(clients, strategy.refused))

@@ -17,8 +17,9 @@ from stages.learners.federated.privacy import analytic_gaussian
 from stages.learners.federated.settings import FederateSettings
 
 if TYPE_CHECKING:
-    from stages.learners.federated.strategy import Checked
     from flwr.serverapp import Grid
+
+    from stages.learners.federated.strategy import Checked
 
 __all__ = ["Sums", "ask_for_sums", "head_weights", "noisy_sums", "projected", "projection", "solve"]
 

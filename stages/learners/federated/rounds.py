@@ -106,12 +106,12 @@ def _weights(folder: Path, number: int) -> Path:
 
 def _as_before(averaged: Mapping[str, Any], start: State) -> State:
     """Return the averages as tensors of the types that they had: a counter's mean is no counter."""
-    return {
-        name: torch.from_numpy(np.array(averaged[name])).to(value.dtype).reshape(value.shape)
-        if value.dtype.is_floating_point
-        else torch.from_numpy(np.rint(np.array(averaged[name]))).to(value.dtype).reshape(value.shape)
-        for name, value in start.items()
-    }
+    state = {}
+    for name, value in start.items():
+        mean = np.asarray(averaged[name])
+        whole = mean if value.dtype.is_floating_point else np.rint(mean)
+        state[name] = torch.tensor(whole, dtype=value.dtype).reshape(value.shape)
+    return state
 
 
 def _validated(replies: list[Message]) -> dict[str, float]:
