@@ -11,7 +11,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
-from stages.errors import StagesError
+from segmentation.errors import MtlError
 
 __all__ = ["InProcessGrid"]
 
@@ -62,7 +62,7 @@ class InProcessGrid(Grid):
             message.metadata.__dict__["_message_id"] = name  # as Flower's own in-memory grid does
             try:
                 reply = self.apps[node](message, self.contexts[node])
-            except StagesError as error:
+            except MtlError as error:
                 reply = Message(Error(_FAILED, str(error)), reply_to=message)
             self._replies[name] = reply
             pushed.append(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, field
+from functools import cache
 
 from stages.learners.federated.settings import FederateSettings
 from stages.learners.network.private import private_steps
@@ -69,6 +70,7 @@ def budget_of(settings: FederateSettings, images: int, batch_size: int) -> Budge
     return Budget(settings.epsilon, settings.delta, noise, rate, steps)
 
 
+@cache
 def spent_by(accountant: str, noise: float, rate: float, steps: int, delta: float) -> float:
     """Return the epsilon of DP-SGD.
 
@@ -81,8 +83,8 @@ def spent_by(accountant: str, noise: float, rate: float, steps: int, delta: floa
         delta: Of all steps together.
 
     Examples:
-        MNIST of Abadi et al. (2016) as TensorFlow Privacy's tutorial prints it: 60,000 images in batches of 250, 15 epochs,
-        noise 1.3, delta 1e-5, epsilon 1.18 (which the RDP conversion of today bettered).
+        MNIST of TensorFlow Privacy's tutorial: 60,000 images in batches of 256, 60 epochs, noise 1.1. It prints 2.92, by the looser
+        conversion from RDP of its day.
 
         >>> round(spent_by("rdp", 1.1, 256 / 60000, 14063, 1e-5), 2)
         2.6
