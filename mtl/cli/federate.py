@@ -30,7 +30,9 @@ from stages.learners.federated.settings import FederateSettings
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Hospitals train one chain together on Flower (extra `federated`).")
+app = typer.Typer(
+    no_args_is_help=True, help="Hospitals train one chain together on Flower (extra `federated`)."
+)
 
 
 @app.command()

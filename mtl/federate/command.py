@@ -66,7 +66,12 @@ def check_extra() -> None:
 
 
 def simulate(
-    experiment: FederatedExperiment, runs: Path, command: str, start: Path | None = None, *, compare: bool = False
+    experiment: FederatedExperiment,
+    runs: Path,
+    command: str,
+    start: Path | None = None,
+    *,
+    compare: bool = False,
 ) -> FederateResult:
     """Run the earlier stages of a chain in one place and its last one at several clients, and write a report.
 
@@ -92,7 +97,9 @@ def simulate(
         begin = find_start(start, experiment) if start else None
         check_backbones(experiment)
         plain = with_rendered_data(experiment, reporter)
-        first = begin or imagenet_stage(plain, folder, reporter, plain.weights if plain.stages[0] == 1 else "none")
+        first = begin or imagenet_stage(
+            plain, folder, reporter, plain.weights if plain.stages[0] == 1 else "none"
+        )
         data, splits = prepare(plain, folder, reporter, first.learned())
         write_text(folder.path / "config.yaml", dump_settings(plain))
         *before, last = [number for number in plain.stages if number in data]
@@ -142,7 +149,9 @@ def _content(
                 rows = client.task.rows["test"]
                 if len(rows):
                     own[place[rows]] = load_model(client.folder).prepared_probabilities(task.images[rows])
-        scores = client_scores(clients, own, place, task, [learner.samples[row] for row in task.rows["test"]], experiment)
+        scores = client_scores(
+            clients, own, place, task, [learner.samples[row] for row in task.rows["test"]], experiment
+        )
     return FederateContent(
         name=experiment.name, record=told, learned=record, clients=scores, comparison=comparison,
         command=command, environment=environment(), config=dump_settings(experiment),

@@ -97,7 +97,11 @@ class Compared:
             local = "local" if name == "alone" else name
             told.append(
                 f"Federated {word} {local}: macro-F1 {ours:.3f} against {theirs:.3f} of {title}"
-                + ("." if sure or ours == theirs else ", a difference that is not shown: its interval holds 0.")
+                + (
+                    "."
+                    if sure or ours == theirs
+                    else ", a difference that is not shown: its interval holds 0."
+                )
             )
         return told
 
@@ -218,9 +222,7 @@ def _of_one(
     name: str, about: str, epsilon: float | None, votes: _Votes, model: Model, seconds: float
 ) -> _Raw:
     rows = votes.task.rows
-    return _Raw(
-        name, about, epsilon, votes.of(model, rows["test"]), votes.of(model, rows["train"]), seconds
-    )
+    return _Raw(name, about, epsilon, votes.of(model, rows["test"]), votes.of(model, rows["train"]), seconds)
 
 
 def _of_each(
@@ -285,11 +287,20 @@ def _judged(raw: Sequence[_Raw], task: Task, data: Assembled, experiment: Federa
         lead = None
         if one.name != FEDERATED:
             lead = paired_difference(labels, one.test, ours.test, groups, "macro_f1", **drawing)
+        scores = evaluate(labels, one.test, groups, task.classes, **drawing)
+        attack = _attack(one, task, all_groups, drawing)
         systems.append(
             System(
-                one.name, one.about, one.epsilon, evaluate(labels, one.test, groups, task.classes, **drawing), one.seconds,
-                _attack(one, task, all_groups, drawing), lead, tests.get(one.name), corrected.get(one.name),
-            )  # fmt: skip
+                one.name,
+                one.about,
+                one.epsilon,
+                scores,
+                one.seconds,
+                attack,
+                lead,
+                tests.get(one.name),
+                corrected.get(one.name),
+            )
         )
     return Compared(tuple(systems))
 
@@ -297,7 +308,10 @@ def _judged(raw: Sequence[_Raw], task: Task, data: Assembled, experiment: Federa
 def _attack(one: _Raw, task: Task, groups: Sequence[str], drawing: dict[str, int]) -> Interval:
     """Return how well the loss tells what was trained on (Yeom et al. 2018): AUROC of members against the test part."""
     losses = np.concatenate(
-        [_loss(votes, task.labels[task.rows[part]]) for part, votes in (("train", one.train), ("test", one.test))]
+        [
+            _loss(votes, task.labels[task.rows[part]])
+            for part, votes in (("train", one.train), ("test", one.test))
+        ]
     )
     member = np.repeat([1, 0], [len(one.train), len(one.test)])
     # Only the order of scores counts: the probability of what is right, as that of being a member.

@@ -93,7 +93,9 @@ class FederateContent:
             for client in self.clients
             if client.accuracy and client.macro_f1
         ]
-        lines += [f"Round {one.round}: {one.client} was left out. {one.reason}" for one in self.record.refused]
+        lines += [
+            f"Round {one.round}: {one.client} was left out. {one.reason}" for one in self.record.refused
+        ]
         lines.append(self.record.guarantee)
         if self.comparison:
             lines += self.comparison.sentences()
@@ -102,7 +104,9 @@ class FederateContent:
 
 def score_text(evaluation: Evaluation) -> str:
     """Return accuracy and macro F1 with their intervals."""
-    return f"accuracy {text(evaluation.headline['accuracy'])}, macro-F1 {text(evaluation.headline['macro_f1'])}"
+    return (
+        f"accuracy {text(evaluation.headline['accuracy'])}, macro-F1 {text(evaluation.headline['macro_f1'])}"
+    )
 
 
 def text(interval: Interval | None) -> str:

@@ -53,7 +53,17 @@ def privacy_figure(compared: Compared) -> str:
             [score.high - score.value for score in scores],
         ]
         values = [score.value for score in scores]
-        axis.errorbar(at, values, yerr=reach, color=colour, label=kind, marker="o", markersize=4, linewidth=1.4, capsize=3)
+        axis.errorbar(
+            at,
+            values,
+            yerr=reach,
+            color=colour,
+            label=kind,
+            marker="o",
+            markersize=4,
+            linewidth=1.4,
+            capsize=3,
+        )
     for style, name in (("-", FEDERATED), ("--", "centralised"), (":", "alone")):
         value = compared.named(name).evaluation.headline["macro_f1"].value
         axis.axhline(value, color=INK, linewidth=1, linestyle=style, label=name)

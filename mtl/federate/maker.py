@@ -32,7 +32,9 @@ class FederatedMaker(StageMaker):
         super().__init__(experiment, run, reporter)
         self.federate = experiment.federate
 
-    def base(self, number: int, data: Assembled, preprocess: Preprocess, parent: StageFolder) -> NetworkLearner:
+    def base(
+        self, number: int, data: Assembled, preprocess: Preprocess, parent: StageFolder
+    ) -> NetworkLearner:
         """Return what one client would train with, before it is told how many epochs; see `StageMaker.learner`."""
         learner = super().learner(number, data, preprocess, parent, flips=self.experiment.evaluation.flips)
         assert isinstance(learner, NetworkLearner)  # noqa: S101 - tells the type checker

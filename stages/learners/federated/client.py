@@ -19,6 +19,7 @@ from segmentation.files import make_folder
 from stages.errors import ModelError
 from stages.learners.federated.least_squares import noisy_sums
 from stages.learners.federated.privacy import Budget
+from stages.learners.federated.private import Private
 from stages.learners.federated.settings import FederateSettings
 from stages.learners.federated.strategy import ARRAYS, COUNT
 from stages.learners.network.batches import make_loader, task_part
@@ -27,7 +28,6 @@ from stages.learners.network.loading import State, load_state
 from stages.learners.network.model import NetworkLearner
 from stages.learners.network.module import stage_loss
 from stages.learners.network.network import Network
-from stages.learners.network.private import Private
 from stages.learners.network.training import train_stage
 from stages.task import Task
 
@@ -43,9 +43,7 @@ def shared_names(network: Network, learner: NetworkLearner, settings: FederateSe
     names = [name for name in network.state_dict() if not frozen or name.startswith("head.")]
     if settings.strategy != "fedbn":
         return names
-    norms = tuple(
-        f"{name}." for name, layer in network.named_modules() if isinstance(layer, _BatchNorm)
-    )
+    norms = tuple(f"{name}." for name, layer in network.named_modules() if isinstance(layer, _BatchNorm))
     return [name for name in names if not name.startswith(norms)]
 
 
@@ -100,7 +98,9 @@ class Client:
             else:
                 mu = float(message.content["config"].get("proximal-mu", 0.0))
                 state, scores = self.train(arrays, number, mu)
-            content = RecordDict({ARRAYS: ArrayRecord(state), "metrics": MetricRecord({COUNT: self.images, **scores})})
+            content = RecordDict(
+                {ARRAYS: ArrayRecord(state), "metrics": MetricRecord({COUNT: self.images, **scores})}
+            )
             return Message(content, reply_to=message)
 
         @app.evaluate()
@@ -150,7 +150,9 @@ class Client:
         if self.budget is not None:
             self.budget.spend(number)
         state = trained.network.state_dict()
-        return {name: state[name].cpu() for name in self.shared}, {"train_loss": trained.history[-1]["train_loss"]}
+        return {name: state[name].cpu() for name in self.shared}, {
+            "train_loss": trained.history[-1]["train_loss"]
+        }
 
     def sums(self) -> State:
         """Return its sums for least squares, with their noise."""
@@ -197,7 +199,9 @@ class Client:
             else:
                 network = self.network().eval()
                 loader = make_loader(task_part(self.task, part), 64)
-                self._frozen[part] = torch.cat([network.features(images.float() / 255) for images, *_ in loader])
+                self._frozen[part] = torch.cat(
+                    [network.features(images.float() / 255) for images, *_ in loader]
+                )
         return self._frozen[part]
 
     @torch.inference_mode()

@@ -96,7 +96,12 @@ class FederatedLearner:
         initial: State = {name: value.clone() for name, value in network.state_dict().items()}
         shared = shared_names(network, learner, self.settings)
         dealt = client_rows(
-            self.samples, task.rows, task.labels, self.settings.clients, self.settings.partition, self.base.seed
+            self.samples,
+            task.rows,
+            task.labels,
+            self.settings.clients,
+            self.settings.partition,
+            self.base.seed,
         )
         return [
             Client(
@@ -129,7 +134,9 @@ class FederatedLearner:
     ) -> tuple[NetworkModel, list[dict[str, float]], int]:
         first, settings, rules = clients[0], self.settings, self.base.settings.train
         start = {name: first.initial[name] for name in first.shared}
-        strategy = make_strategy(settings, {name: tuple(value.shape) for name, value in start.items()}, len(clients))
+        strategy = make_strategy(
+            settings, {name: tuple(value.shape) for name, value in start.items()}, len(clients)
+        )
         grid = InProcessGrid({client.node: client.app() for client in clients})
         make_folder(folder / "rounds")
         monitor = rules.monitor if rules.keep == "best" and settings.dp == "none" else None
@@ -139,11 +146,21 @@ class FederatedLearner:
         def told(number: int, row: object) -> None:
             if progress:
                 scores = dict(row) if isinstance(row, dict) else {}
-                progress(number, settings.rounds, "  ".join(f"{key} {scores[key]:.3f}" for key in ("train_loss", "validation_macro_f1") if key in scores))
+                progress(
+                    number,
+                    settings.rounds,
+                    "  ".join(
+                        f"{key} {scores[key]:.3f}"
+                        for key in ("train_loss", "validation_macro_f1")
+                        if key in scores
+                    ),
+                )
 
         for client in clients:
             restore_spent(client, known)
-        done = run_rounds(grid, strategy, start, settings.rounds, known, monitor, told, lambda: {"spent": spent_of(clients)})
+        done = run_rounds(
+            grid, strategy, start, settings.rounds, known, monitor, told, lambda: {"spent": spent_of(clients)}
+        )
         self._write(task, clients, folder, done.history, done.best, _named(clients, done.refused))
         if settings.strategy == "fedbn":
             for client in clients:
@@ -155,7 +172,9 @@ class FederatedLearner:
     ) -> tuple[NetworkModel, list[dict[str, float]], int]:
         first, width, classes = clients[0], clients[0].network().width, len(task.classes)
         size = min(self.settings.dimensions, width)
-        strategy = make_strategy(self.settings, {"squares": (size, size), "products": (size, classes)}, len(clients))
+        strategy = make_strategy(
+            self.settings, {"squares": (size, size), "products": (size, classes)}, len(clients)
+        )
         grid = InProcessGrid({client.node: client.app() for client in clients})
         sigma = analytic_gaussian(self.settings.epsilon, self.settings.delta, SENSITIVITY)
         weights = ask_for_sums(grid, strategy, {client.node: client.images for client in clients}, sigma)
@@ -172,11 +191,21 @@ class FederatedLearner:
     def _model(self, network: Network, client: Client) -> NetworkModel:
         head = client.learner.settings.head
         return NetworkModel(
-            network.to(pick_device(self.base.hardware)), self.base.weights, head, client.task.preprocess, self.base.flips
+            network.to(pick_device(self.base.hardware)),
+            self.base.weights,
+            head,
+            client.task.preprocess,
+            self.base.flips,
         )
 
     def _write(
-        self, task: Task, clients: list[Client], folder: Path, history: list[dict[str, float]], best: int, refused: list[RefusedRecord]
+        self,
+        task: Task,
+        clients: list[Client],
+        folder: Path,
+        history: list[dict[str, float]],
+        best: int,
+        refused: list[RefusedRecord],
     ) -> None:
         def counts(client: Client, part: str) -> dict[str, int]:
             labels = task.labels[client.task.rows[part]]
@@ -187,7 +216,8 @@ class FederatedLearner:
                 name=client.name,
                 images={part: len(rows) for part, rows in client.task.rows.items()},
                 groups={
-                    part: len({group_of(self.samples[row]) for row in rows}) for part, rows in client.task.rows.items()
+                    part: len({group_of(self.samples[row]) for row in rows})
+                    for part, rows in client.task.rows.items()
                 },
                 counts={part: counts(client, part) for part in client.task.rows},
                 noise=client.budget.noise if client.budget else client.sigma,
@@ -196,15 +226,21 @@ class FederatedLearner:
             for client in clients
         )
         record = FederatedRecord(
-            settings=self.settings, clients=records, history=tuple(history), best_round=best + 1, refused=tuple(refused),
-            shared=len(clients[0].shared), batch_norms=_norm_note(clients[0]),
+            settings=self.settings,
+            clients=records,
+            history=tuple(history),
+            best_round=best + 1,
+            refused=tuple(refused),
+            shared=len(clients[0].shared),
+            batch_norms=_norm_note(clients[0]),
         )
         write_federated(folder, record)
 
 
 def _named(clients: Sequence[Client], refused: Sequence[Refused]) -> list[RefusedRecord]:
     return [
-        RefusedRecord(round=one.round, client=clients[one.client - 1].name, reason=one.reason) for one in refused
+        RefusedRecord(round=one.round, client=clients[one.client - 1].name, reason=one.reason)
+        for one in refused
     ]
 
 

@@ -55,7 +55,12 @@ def projection(features: int, dimensions: int, seed: int) -> Floats:
 
 
 def noisy_sums(
-    features: Floats, labels: npt.NDArray[np.int64], classes: int, settings: FederateSettings, seed: int, noise: int
+    features: Floats,
+    labels: npt.NDArray[np.int64],
+    classes: int,
+    settings: FederateSettings,
+    seed: int,
+    noise: int,
 ) -> Sums:
     """Return the sums of one client.
 
@@ -103,9 +108,7 @@ def solve(squares: Floats, products: Floats, noise: float) -> Floats:
     return weights
 
 
-def ask_for_sums(
-    grid: Grid, strategy: Checked, images: Mapping[int, int], sigma: float
-) -> Floats:
+def ask_for_sums(grid: Grid, strategy: Checked, images: Mapping[int, int], sigma: float) -> Floats:
     """Have all clients tell their sums once, and return the weights (D, K).
 
     Args:

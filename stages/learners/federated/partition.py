@@ -102,7 +102,9 @@ def deal(samples: Sequence[Sample], clients: int, how: str, seed: int, part: int
     shares = np.stack([by_label[label] for label in table.labels])
     likely = table.counts @ shares + 1e-12
     likely /= likely.sum(axis=1, keepdims=True)
-    chosen = {group: int(random.choice(clients, p=odds)) for group, odds in zip(table.groups, likely, strict=True)}
+    chosen = {
+        group: int(random.choice(clients, p=odds)) for group, odds in zip(table.groups, likely, strict=True)
+    }
     return chosen if part else _none_empty(chosen, table, clients)
 
 

@@ -7,8 +7,8 @@ import warnings
 from dataclasses import dataclass, field
 from functools import cache
 
+from stages.learners.federated.private import private_steps
 from stages.learners.federated.settings import FederateSettings
-from stages.learners.network.private import private_steps
 
 __all__ = ["Budget", "analytic_gaussian", "budget_of", "noise_for", "spent_by"]
 

@@ -10,7 +10,14 @@ from segmentation.files import read_json, write_json
 from stages.errors import ModelError
 from stages.learners.federated.settings import FederateSettings
 
-__all__ = ["FEDERATED_FILE", "ClientRecord", "FederatedRecord", "RefusedRecord", "read_federated", "write_federated"]
+__all__ = [
+    "FEDERATED_FILE",
+    "ClientRecord",
+    "FederatedRecord",
+    "RefusedRecord",
+    "read_federated",
+    "write_federated",
+]
 
 FEDERATED_FILE = "federated.json"
 

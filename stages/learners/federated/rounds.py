@@ -78,7 +78,9 @@ def run_rounds(
         asked = strategy.configure_train(number, arrays, ConfigRecord(), grid)
         averaged, metrics = strategy.aggregate_train(number, grid.send_and_receive(asked))
         if averaged is None or metrics is None:
-            raise ModelError(f"Expected round {number} to have an answer, but it has none; do look at the clients")
+            raise ModelError(
+                f"Expected round {number} to have an answer, but it has none; do look at the clients"
+            )
         state = _as_before({name: array.numpy() for name, array in averaged.items()}, start)
         asked = strategy.configure_evaluate(number, ArrayRecord(state), ConfigRecord(), grid)
         row = {
@@ -88,7 +90,11 @@ def run_rounds(
         }
         history.append(row)
         write_tensors(_weights(folder, number), state)
-        written = {"history": history, "refused": [asdict(one) for one in strategy.refused], **(extra() if extra else {})}
+        written = {
+            "history": history,
+            "refused": [asdict(one) for one in strategy.refused],
+            **(extra() if extra else {}),
+        }
         write_json(folder / ROUNDS_FILE, written)
         kept = {number, 1 + (best_epoch(history, monitor) if monitor else number - 1)}
         for path in folder.glob("round-*.safetensors"):

@@ -17,9 +17,15 @@ _DIRICHLET = re.compile(r"dirichlet:(\d+(?:\.\d+)?(?:e-?\d+)?)")
 class FederateSettings(Settings):
     """How clients share the work, and what they tell each other."""
 
-    clients: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="how many hospitals share the groups")
-    rounds: Annotated[int, Field(ge=1, le=10_000)] = Field(10, description="how often their weights are averaged")
-    local_epochs: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="epochs of every client in a round")
+    clients: Annotated[int, Field(ge=1, le=1000)] = Field(
+        5, description="how many hospitals share the groups"
+    )
+    rounds: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        10, description="how often their weights are averaged"
+    )
+    local_epochs: Annotated[int, Field(ge=1, le=1000)] = Field(
+        5, description="epochs of every client in a round"
+    )
     partition: str = Field(
         "by-group",
         description="how groups are dealt to clients: iid (every client the same mix of classes), dirichlet:0.3, by-group (at "
@@ -33,7 +39,9 @@ class FederateSettings(Settings):
         "none",
         description="differential privacy at each client: none, DP-SGD on the head, or noisy least squares on the features",
     )
-    dp_train: Literal["head"] = Field("head", description="what DP-SGD trains: the head, on a frozen backbone")
+    dp_train: Literal["head"] = Field(
+        "head", description="what DP-SGD trains: the head, on a frozen backbone"
+    )
     epsilon: Annotated[float, Field(gt=0, le=1000)] = Field(
         2.0, description="what a client may spend in all; it takes no part in a round that would go beyond"
     )
@@ -41,7 +49,9 @@ class FederateSettings(Settings):
     noise: Annotated[float, Field(gt=0, le=1000)] | None = Field(
         None, description="sgd: noise multiplier; what spends `epsilon` in the last round if none"
     )
-    clip: Annotated[float, Field(gt=0, le=1000)] = Field(1.0, description="sgd: largest norm of an image's gradient")
+    clip: Annotated[float, Field(gt=0, le=1000)] = Field(
+        1.0, description="sgd: largest norm of an image's gradient"
+    )
     dimensions: Annotated[int, Field(ge=2, le=8192)] = Field(
         64, description="least-squares: width that features are projected to at random"
     )

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
-if TYPE_CHECKING:
-    from stages.learners.network.private import Private
+from stages.learners.network.batches import Batch, StoreDataset
+from stages.learners.network.network import Network
 
-__all__ = ["Leg"]
+__all__ = ["Leg", "Privacy"]
+
+
+class Privacy(Protocol):
+    """What makes a training private."""
+
+    def loader(self, data: StoreDataset, batch_size: int, seed: int) -> DataLoader[Batch]:
+        """Return batches whose draw the guarantee counts on."""
+
+    def optimizer(
+        self, optimizer: torch.optim.Optimizer, network: Network, images: int, batch_size: int
+    ) -> torch.optim.Optimizer:
+        """Return the optimiser whose steps are private."""
+
+    def seed(self, seed: int) -> None:
+        """Choose the noise of the next step."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +47,7 @@ class Leg:
     until: int
     start: Mapping[str, torch.Tensor]
     proximal: float = 0.0
-    private: Private | None = None
+    private: Privacy | None = None
 
     def distance(self, network: nn.Module) -> torch.Tensor:
         """Return what FedProx adds to the loss, a number: of what learns at the moment."""

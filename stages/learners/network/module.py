@@ -122,7 +122,9 @@ class StageModule(Trainable):
         groups += _decay_groups(list(self.network.head.parameters()), train.learning_rate, train.weight_decay)
         optimizer = _OPTIMIZERS[train.optimizer](groups)
         if self.leg and self.leg.private:
-            optimizer = self.leg.private.optimizer(optimizer, self.network, len(self.parts["train"]), train.batch_size)
+            optimizer = self.leg.private.optimizer(
+                optimizer, self.network, len(self.parts["train"]), train.batch_size
+            )
         factor = partial(rate_factor, train, steps_per_epoch=self.steps_per_epoch)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -45,7 +45,14 @@ def make_learner(
 ) -> FederatedLearner:
     start = folder / "start.safetensors"
     record = imagenet_backbone(TINY_BACKBONE, "none", start, 0)
-    values = {"epochs": 9, "head_epochs": 0, "batch_size": 8, "learning_rate": 3e-3, "keep": "last", **(train or {})}
+    values = {
+        "epochs": 9,
+        "head_epochs": 0,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "keep": "last",
+        **(train or {}),
+    }
     stage = StageSettings(
         data=DataSettings(dataset="x"),
         preprocess=PreprocessSettings(image_size=SIZE),

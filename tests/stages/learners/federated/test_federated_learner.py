@@ -122,9 +122,7 @@ def test_fedprox_keeps_clients_nearer_to_where_they_began(tmp_path: Path) -> Non
         start = load_state(tmp_path / "start.safetensors")
         weights = fit(learner, tmp_path / f"mu{mu}")
         names = [name for name in weights if name.endswith("weight") and name.startswith("backbone.")]
-        moved[mu] = sum(
-            float((weights[name] - start[named(name, start)]).square().sum()) for name in names
-        )
+        moved[mu] = sum(float((weights[name] - start[named(name, start)]).square().sum()) for name in names)
     assert moved[1000.0] < 0.5 * moved[1e-9]
 
 

@@ -16,7 +16,12 @@ from stages.splits.split import group_of
 def make(labels: list[int], groups: list[int], sources: int = 1) -> list[Sample]:
     return [
         Sample(
-            Path("x"), f"{row}", f"c{label}", "x", group=f"g{group}", source=f"s{group % sources}" if sources > 1 else ""
+            Path("x"),
+            f"{row}",
+            f"c{label}",
+            "x",
+            group=f"g{group}",
+            source=f"s{group % sources}" if sources > 1 else "",
         )
         for row, (label, group) in enumerate(zip(labels, groups, strict=True))
     ]

@@ -20,7 +20,9 @@ def test_a_published_epsilon_of_dp_sgd() -> None:
     # TensorFlow Privacy's tutorial: "DP-SGD with sampling rate = 0.427% and noise_multiplier = 1.1 iterated over 14063 steps satisfies
     # differential privacy with eps = 2.92 and delta = 1e-05", by Mironov's conversion (2017, proposition 3).
     budget = budget_of(
-        FederateSettings(dp="sgd", rounds=60, local_epochs=1, noise=1.1, epsilon=3.0), images=60_000, batch_size=256
+        FederateSettings(dp="sgd", rounds=60, local_epochs=1, noise=1.1, epsilon=3.0),
+        images=60_000,
+        batch_size=256,
     )
     orders = [1 + x / 10 for x in range(1, 100)] + list(range(12, 64))
     with warnings.catch_warnings():
@@ -37,7 +39,9 @@ def test_a_published_epsilon_of_dp_sgd() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.floats(0.1, 10), st.floats(1e-8, 1e-3), st.floats(0.1, 10))
-def test_the_gaussian_mechanism_spends_its_delta_and_no_more(epsilon: float, delta: float, reach: float) -> None:
+def test_the_gaussian_mechanism_spends_its_delta_and_no_more(
+    epsilon: float, delta: float, reach: float
+) -> None:
     sigma = analytic_gaussian(epsilon, delta, reach)
     # Leak of two Gaussians at distance `reach`, by their log ratio: the definition, integrated in closed form.
     shift = reach / sigma
@@ -105,6 +109,8 @@ def test_the_head_says_what_the_solution_says() -> None:
     random = np.random.default_rng(0)
     features, weights = random.normal(size=(7, 20)), random.normal(size=(5, 3))
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    np.testing.assert_allclose(unit @ head_weights(weights, 20, 4).T, 10 * projected(features, 5, 4) @ weights)
+    np.testing.assert_allclose(
+        unit @ head_weights(weights, 20, 4).T, 10 * projected(features, 5, 4) @ weights
+    )
     rows = projection(20, 5, 4)
     np.testing.assert_allclose(rows @ rows.T, np.eye(5), atol=1e-12)

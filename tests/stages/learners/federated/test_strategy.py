@@ -5,10 +5,10 @@ import pytest
 
 pytest.importorskip("flwr")
 
-import stages.learners.federated
 from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
+import stages.learners.federated
 from stages.errors import ModelError, StagesError
 from stages.learners.federated.grid import InProcessGrid
 from stages.learners.federated.settings import FederateSettings
@@ -27,7 +27,9 @@ def answering(arrays: dict[str, np.ndarray] | Exception, count: float) -> Client
         if isinstance(arrays, Exception):
             raise arrays
         record = ArrayRecord({name: _array(value) for name, value in arrays.items()})
-        return Message(RecordDict({ARRAYS: record, "metrics": MetricRecord({COUNT: count})}), reply_to=message)
+        return Message(
+            RecordDict({ARRAYS: record, "metrics": MetricRecord({COUNT: count})}), reply_to=message
+        )
 
     return app
 
@@ -58,7 +60,9 @@ def test_the_average_is_the_mean_weighted_by_images() -> None:
     one, two, three = weights(1), weights(2), weights(3)
     found, refused = ask(answering(one, 10), answering(two, 30), answering(three, 60))
     for name in SHAPES:
-        np.testing.assert_allclose(found[name], 0.1 * one[name] + 0.3 * two[name] + 0.6 * three[name], rtol=1e-5)
+        np.testing.assert_allclose(
+            found[name], 0.1 * one[name] + 0.3 * two[name] + 0.6 * three[name], rtol=1e-5
+        )
     assert not refused
 
 

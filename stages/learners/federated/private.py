@@ -48,7 +48,9 @@ class Private:
         """Return batches in which every image stands with the same probability, independently of the others."""
         steps = private_steps(len(data), batch_size)
         rate = min(1.0, batch_size / len(data))
-        return DataLoader(data, batch_sampler=_PoissonBatches(len(data), rate, steps, seed), collate_fn=_whole)
+        return DataLoader(
+            data, batch_sampler=_PoissonBatches(len(data), rate, steps, seed), collate_fn=_whole
+        )
 
     def optimizer(
         self, optimizer: torch.optim.Optimizer, network: Network, images: int, batch_size: int
