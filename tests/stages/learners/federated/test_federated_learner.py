@@ -134,7 +134,7 @@ def test_no_socket_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(socket, "create_connection", refuse)
     _, samples = make_task()
     fit(make_learner(tmp_path, samples, rounds=1), tmp_path / "run")
-    from flwr.common import telemetry
+    from flwr.supercore import telemetry
 
     assert telemetry.FLWR_TELEMETRY_ENABLED == "0"
 
