@@ -240,8 +240,8 @@ def _of_each(
             rows = client.task.rows[part]
             if len(rows):
                 whole[rows] = votes.of(model, rows)
-    rows = task.rows
-    return _Raw(name, about, None, said["test"][rows["test"]], said["train"][rows["train"]], spent)
+    test, train = (said[part][task.rows[part]] for part in ("test", "train"))
+    return _Raw(name, about, None, test, train, spent)
 
 
 def _alone(client: Client, folder: Path) -> Model:

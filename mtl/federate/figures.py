@@ -32,7 +32,7 @@ def rounds_figure(history: Sequence[Mapping[str, float]], best: int) -> str:
                 drawn = True
         axis.axvline(best, color="#999999", linewidth=1, linestyle=":")
         axis.set_xlabel("round (dotted: kept)")
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.locator_params(axis="x", integer=True)
         if drawn:
             legend_above(axis, 2)
     return svg(figure)

@@ -93,10 +93,12 @@ class Client:
         @app.train()
         def train(message: Message, context: Context) -> Message:
             arrays, number = _read(message)
+            state: State
+            scores: dict[str, float] = {}
             if self.settings.dp == "least-squares":
-                state, scores = self.sums(), {}
+                state = self.sums()
             else:
-                mu = float(message.content["config"].get("proximal-mu", 0.0))
+                mu = float(message.content.config_records["config"].get("proximal-mu", 0.0))  # type: ignore[arg-type]
                 state, scores = self.train(arrays, number, mu)
             content = RecordDict(
                 {ARRAYS: ArrayRecord(state), "metrics": MetricRecord({COUNT: self.images, **scores})}
@@ -221,5 +223,5 @@ def client_task(task: Task, rows: Mapping[str, Any]) -> Task:
 def _read(message: Message) -> tuple[State, int]:
     arrays = message.content.array_records[ARRAYS]
     return {name: torch.from_numpy(array.numpy().copy()) for name, array in arrays.items()}, int(
-        message.content["config"]["server-round"]
+        message.content.config_records["config"]["server-round"]  # type: ignore[arg-type]
     )

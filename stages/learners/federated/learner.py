@@ -126,6 +126,10 @@ class FederatedLearner:
         else:
             model, history, best = self._rounds(task, clients, folder)
         model.save(folder)
+        for client in clients:  # what a stopped call would have needed
+            (client.folder / "last.ckpt").unlink(missing_ok=True)
+            if self.settings.strategy != "fedbn":
+                (client.folder / "weights.safetensors").unlink(missing_ok=True)
         parameters = sum(parameter.numel() for parameter in model.network.parameters())
         return model, Fitting(tuple(history), best, time.perf_counter() - started, parameters)
 

@@ -88,7 +88,8 @@ def projected(features: Floats, dimensions: int, seed: int) -> Floats:
     """Return features (N, D) of length about 1, projected at random from features (N, F) of any length."""
     unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     rows = projection(features.shape[1], dimensions, seed)
-    return unit @ rows.T * np.sqrt(features.shape[1] / len(rows))
+    scaled: Floats = unit @ rows.T * np.sqrt(features.shape[1] / len(rows))
+    return scaled
 
 
 def solve(squares: Floats, products: Floats, noise: float) -> Floats:
@@ -142,4 +143,5 @@ def head_weights(weights: Floats, features: int, seed: int) -> Floats:
         seed: Of the projection.
     """
     rows = projection(features, len(weights), seed)
-    return SHARPNESS * np.sqrt(features / len(rows)) * (weights.T @ rows)
+    whole: Floats = SHARPNESS * np.sqrt(features / len(rows)) * (weights.T @ rows)
+    return whole

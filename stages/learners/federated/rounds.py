@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -120,9 +120,10 @@ def _as_before(averaged: Mapping[str, Any], start: State) -> State:
     return state
 
 
-def _validated(replies: list[Message]) -> dict[str, float]:
+def _validated(replies: Iterable[Message]) -> dict[str, float]:
     """Return loss, accuracy and macro F1 over all clients' validation images: their confusion matrices are added."""
-    loss, count, confusion = 0.0, 0.0, 0.0
+    loss, count = 0.0, 0.0
+    confusion: Any = 0.0
     for reply in sorted(replies, key=lambda one: one.metadata.src_node_id):
         if reply.has_error():
             continue
