@@ -84,7 +84,12 @@ class Compared:
             f"{one.name}: {score_text(one.evaluation)}; membership inference AUROC {one.attack.value:.3f}"
             for one in self.systems
         ]
-        return [*lines, *self.verdicts()]
+        return [*lines, *self.verdicts(), *filter(None, [self.caution])]
+
+    @property
+    def caution(self) -> str:
+        """What the intervals cannot be trusted for, such as too few groups; empty where there is nothing to say."""
+        return next((one.test.note for one in self.systems if one.test and one.test.note), "")
 
     def verdicts(self) -> list[str]:
         """Return who loses to whom, in plain sentences."""
