@@ -91,6 +91,7 @@ class HeadSettings(Settings):
     dropout_at: Literal["before", "after"] = Field(
         "before", description="dropout before every dense layer, or behind the ReLU of every hidden one"
     )
+    unit_norm: bool = Field(False, description="bring pooled features to length 1 first")
     batch_norm: bool = Field(False, description="batch normalisation after pooling (paper C)")
     batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] = Field(
         0.01, description="share of a new batch in the running statistics: 0.01 is what Keras calls 0.99"

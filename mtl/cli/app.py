@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mtl import __version__
-from mtl.cli import backbones, benchmark, data, ensemble, predict, reproduce, run, runs, segment, tune
+from mtl.cli import backbones, benchmark, data, ensemble, federate, predict, reproduce, run, runs, segment, tune
 from mtl.errors import FailedError, MtlError, WriteError
 from mtl.tune.address import without_password
 from stages.memory import keep_freed_memory
@@ -48,6 +48,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(tune.app, name="tune")
 app.command()(tune.dashboard)
 app.add_typer(segment.app, name="segment")
+app.add_typer(federate.app, name="federate")
 
 
 def _version(asked: bool) -> None:

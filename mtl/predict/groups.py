@@ -29,7 +29,7 @@ def group_images(names: Sequence[str], by: str, top: str) -> dict[str, str]:
     Examples:
         >>> group_images(["a/1.png", "2.png"], "folder", "slides")
         {'a/1.png': 'a', '2.png': 'slides'}
-        >>> group_images(["P7_x.png"], "regex:P(\d+)", "")
+        >>> group_images(["P7_x.png"], r"regex:P(\d+)", "")
         {'P7_x.png': '7'}
     """
     if by == "folder":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from stages.settings import HeadSettings
 
@@ -23,7 +24,7 @@ class Head(nn.Sequential):
         def dropout(where: str) -> list[nn.Module]:
             return [nn.Dropout(settings.dropout)] if settings.dropout_at == where else []
 
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [_UnitNorm()] if settings.unit_norm else []
         if settings.batch_norm:
             norm = nn.BatchNorm1d(
                 features, eps=settings.batch_norm_eps, momentum=settings.batch_norm_momentum
@@ -54,3 +55,11 @@ class Head(nn.Sequential):
             if self.settings.activity_l1 and isinstance(layer, nn.ReLU):
                 penalty = penalty + self.settings.activity_l1 * features.abs().sum()
         return features, penalty
+
+
+class _UnitNorm(nn.Module):
+    """Bring every row to length 1: what one image can do to a head is bounded."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return features (B, F) of length 1."""
+        return functional.normalize(features)

@@ -173,14 +173,8 @@ class NetworkLearner:
             ModelError: If the starting weights do not fit, or the hardware asked for is not there.
             TrainingError: If the loss is no longer finite.
         """
-        torch.manual_seed(self.seed)
-        backbone = rebuild_backbone(
-            self.weights, self.settings.head.pool, self.settings.preprocess.image_size
-        )
-        match_state(backbone, load_state(self.start), self.start.parent.name)
-        network = Network(backbone, self.weights, self.settings.head, task.classes)
         trained = train_stage(
-            network,
+            self.network(task),
             task,
             self.settings,
             folder,
@@ -194,3 +188,16 @@ class NetworkLearner:
         model.save(folder)
         history = tuple(trained.history)
         return model, Fitting(history, trained.best_epoch, trained.seconds, trained.parameters)
+
+    def network(self, task: Task) -> Network:
+        """Return what `fit` begins from: the backbone of the stage before, and a head that follows from the seed.
+
+        Raises:
+            ModelError: If the starting weights do not fit.
+        """
+        torch.manual_seed(self.seed)
+        backbone = rebuild_backbone(
+            self.weights, self.settings.head.pool, self.settings.preprocess.image_size
+        )
+        match_state(backbone, load_state(self.start), self.start.parent.name)
+        return Network(backbone, self.weights, self.settings.head, task.classes)

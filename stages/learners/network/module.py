@@ -17,6 +17,7 @@ from segmentation.engine import Trainable, count_processes, gather_rows, in_orde
 from stages.learners.network.augment import augment, mix
 from stages.learners.network.batches import Batch, StoreDataset, make_loader
 from stages.learners.network.finetune import first_learning_groups, group_scale, rate_factor
+from stages.learners.network.leg import Leg
 from stages.learners.network.network import Network, depth_groups
 from stages.settings import StageSettings
 
@@ -75,6 +76,7 @@ class StageModule(Trainable):
         train: The training part.
         validation: The validation part; may be empty.
         bank: File for the features of the whole store under the starting weights, which other runs may share; none if None.
+        leg: What is trained of it, and what pulls at it; all of it and nothing if None.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class StageModule(Trainable):
         train: StoreDataset,
         validation: StoreDataset,
         bank: Path | None = None,
+        leg: Leg | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -93,6 +96,7 @@ class StageModule(Trainable):
         self.parts = {"train": train, "validation": validation}
         self.depth = depth_groups(network.backbone)
         self.bank = bank
+        self.leg = leg
         self.banks: dict[str, torch.Tensor] = {}
         self.steps_per_epoch = 1
         self.validation_logits: list[torch.Tensor] = []
@@ -117,6 +121,10 @@ class StageModule(Trainable):
             )
         groups += _decay_groups(list(self.network.head.parameters()), train.learning_rate, train.weight_decay)
         optimizer = _OPTIMIZERS[train.optimizer](groups)
+        if self.leg and self.leg.private:
+            optimizer = self.leg.private.optimizer(
+                optimizer, self.network, len(self.parts["train"]), train.batch_size
+            )
         factor = partial(rate_factor, train, steps_per_epoch=self.steps_per_epoch)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -153,6 +161,8 @@ class StageModule(Trainable):
         train = self.settings.train
         logits, activity = self.network.head.penalised(features)
         gamma = train.focal_gamma if train.loss == "focal" else 0.0
+        if self.leg and self.leg.private:
+            self.leg.private.seed(seed)
         loss = stage_loss(
             logits, targets, self.network.activation, train.label_smoothing, self.class_weights, gamma
         )
@@ -162,6 +172,8 @@ class StageModule(Trainable):
         loss, right, count = self._whole_batch(loss, right, targets)
         scores = {"train_loss": loss, "train_accuracy": right / count}
         self.log_dict(scores, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+        if self.leg and self.leg.proximal:
+            loss = loss + self.leg.distance(self.network)
         if not self.settings.head.penalises:
             return loss
         return loss + self.network.head.weight_penalty() + activity * self.trainer.world_size / count

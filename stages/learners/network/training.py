@@ -27,6 +27,7 @@ from segmentation.probe import probe_images
 from segmentation.settings import Hardware
 from stages.learners.network.batches import EpochSampler, make_loader, task_part
 from stages.learners.network.finetune import first_kept_epoch
+from stages.learners.network.leg import Leg
 from stages.learners.network.loading import load_state
 from stages.learners.network.module import StageModule, stage_loss
 from stages.learners.network.network import Network
@@ -60,6 +61,7 @@ def train_stage(
     progress: Progress | None = None,
     bank: Path | None = None,
     watch: Watch | None = None,
+    leg: Leg | None = None,
 ) -> Trained:
     """Train a network on a task, from `last.ckpt` in `folder` if one is there.
 
@@ -74,6 +76,7 @@ def train_stage(
         bank: File for the features of all images under the starting weights, which other runs may share; none if None.
         watch: Looks at the scores of every validation, and may stop the training by raising. As progress, it is not told of by
             processes that are spawned.
+        leg: Train some of the epochs alone, from weights that others had a say in; the whole training if None.
 
     Returns:
         The network on the device that trained it, in evaluation mode, holding the kept epoch's weights.
@@ -85,7 +88,7 @@ def train_stage(
     """
     started = time.perf_counter()
     train, validation = task_part(task, "train"), task_part(task, "validation")
-    module = StageModule(network, settings, seed, train, validation, bank)
+    module = StageModule(network, settings, seed, train, validation, bank, leg)
     rules = settings.train
     sampler = EpochSampler(
         train.labels.numpy(),
@@ -94,9 +97,10 @@ def train_stage(
         rules.oversample_to,
         settings.augment.copies,
     )
+    epochs = leg.until if leg else rules.epochs
     ledger = Ledger(
         folder,
-        epochs=rules.epochs,
+        epochs=epochs,
         monitor=rules.monitor,
         patience=rules.patience,
         keep_best=rules.keep == "best",
@@ -110,10 +114,16 @@ def train_stage(
         hardware = with_precision(
             hardware, network, probed, f"{type(network.backbone).__name__}|{settings.preprocess.image_size}"
         )
-        callbacks = [ledger, *([_Watching(watch)] if watch else [])]
-        trainer = make_trainer(hardware, rules.epochs, callbacks, len(validation) > 0)
+        callbacks: list[pl.Callback] = [ledger, *([_Watching(watch)] if watch else [])]
+        if leg and len(ledger.history) == leg.begin:  # else the leg goes on where it was stopped
+            callbacks.append(_Beginning(leg))
+        trainer = make_trainer(hardware, epochs, callbacks, len(validation) > 0)
         processes = count_processes(trainer)
-        loader = make_loader(train, rules.batch_size, sampler, processes)
+        loader = (
+            leg.private.loader(train, rules.batch_size, seed)
+            if leg and leg.private
+            else make_loader(train, rules.batch_size, sampler, processes)
+        )
         module.steps_per_epoch = len(loader)
         fit(
             trainer,
@@ -137,6 +147,18 @@ def _probed_loss(network: nn.Module, size: int, batch: int) -> torch.Tensor:
     logits = network(probe_images(batch, size).to(next(network.parameters()).device))
     targets = torch.full((batch, len(network.classes)), 1 / len(network.classes), device=logits.device)
     return stage_loss(logits.float(), targets, network.activation)
+
+
+class _Beginning(pl.Callback):
+    """Put the weights that a leg begins from in place of those that the checkpoint brought."""
+
+    def __init__(self, leg: Leg) -> None:
+        self.leg = leg
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Load them; what others have no say in stays."""
+        assert isinstance(pl_module, StageModule)  # noqa: S101 - tells the type checker
+        pl_module.network.load_state_dict({**pl_module.network.state_dict(), **self.leg.start})
 
 
 class _Watching(pl.Callback):

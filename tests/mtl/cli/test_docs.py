@@ -51,6 +51,7 @@ SMALL = {
     "benchmark --chains 1,2,3 --folds": f"{LEARN} --folds 3 --workers 1",
     "benchmark": f"{LEARN} --repeats 2 --workers 1",
     "tune": f"{LEARN} --trials 1 --folds 1 --sampler random",
+    "federate simulate": f"{LEARN.replace('--epochs 1 ', '')} --clients 2 --rounds 1 --local-epochs 1",
     "segment train": "--folds 1 --steps 2 --crop-size 64 --batch-size 2 --width 4 --depth 2 --start none --name NAME",
 }
 """What makes a command small; what it says itself is said before and holds less."""

@@ -1,0 +1,1 @@
+"""Hospitals train one chain together; see `docs/federated.md`."""

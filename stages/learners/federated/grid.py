@@ -1,0 +1,82 @@
+"""Flower's Grid without a network: every message is answered at once, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+from flwr.supercore.task_identity import TaskIdentity
+
+from segmentation.errors import MtlError
+
+__all__ = ["InProcessGrid"]
+
+_FAILED = 1
+"""Code of an error reply; what happened stands in its reason."""
+
+
+class InProcessGrid(Grid):
+    """Carry messages between a strategy and the apps of some clients, one after the other.
+
+    Args:
+        apps: Of the clients, by node id.
+    """
+
+    def __init__(self, apps: Mapping[int, ClientApp]) -> None:
+        self.apps = dict(apps)
+        self.contexts = {
+            node: Context(run_id=0, node_id=node, node_config={}, state=RecordDict(), run_config={})
+            for node in self.apps
+        }
+        self._replies: dict[str, Message] = {}
+        # Every message says who sends it; Flower's launcher sets this where there is one.
+        TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 0
+
+    def set_run(self, run: Any) -> None:
+        """Ignore it: there is one run."""
+
+    @property
+    def run(self) -> Any:
+        """There is none to tell of."""
+        raise NotImplementedError
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Return a new message."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> list[int]:
+        """Return the ids of all clients, rising."""
+        return sorted(self.apps)
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Have messages answered, in the order of their clients; an error of a client is its answer."""
+        pushed = []
+        for message in sorted(messages, key=lambda one: one.metadata.dst_node_id):
+            name, node = str(uuid4()), message.metadata.dst_node_id
+            message.metadata.__dict__["_message_id"] = name  # as Flower's own in-memory grid does
+            try:
+                reply = self.apps[node](message, self.contexts[node])
+            except MtlError as error:
+                reply = Message(Error(_FAILED, str(error)), reply_to=message)
+            self._replies[name] = reply
+            pushed.append(name)
+        return pushed
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """Return the answers to messages, once."""
+        return [self._replies.pop(name) for name in message_ids if name in self._replies]
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """Return the answers to messages."""
+        return self.pull_messages(self.push_messages(messages))

@@ -1,0 +1,114 @@
+"""What stands in `federated.json` beside a federated model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from segmentation.files import read_json, write_json
+from stages.errors import ModelError
+from stages.learners.federated.settings import FederateSettings
+
+__all__ = [
+    "FEDERATED_FILE",
+    "ClientRecord",
+    "FederatedRecord",
+    "RefusedRecord",
+    "read_federated",
+    "write_federated",
+]
+
+FEDERATED_FILE = "federated.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClientRecord(_Record):
+    """One client.
+
+    Attributes:
+        name: For people.
+        images: By part.
+        groups: Patients, slides or fields by part.
+        counts: Images by part and class.
+        noise: Noise multiplier of DP-SGD, or standard deviation of the noise on sums; None without privacy.
+        spent: (RDP, PRV) epsilon after every round that it took part in; of least squares the epsilon of the mechanism twice.
+    """
+
+    name: str
+    images: dict[str, int]
+    groups: dict[str, int]
+    counts: dict[str, dict[str, int]]
+    noise: float | None
+    spent: dict[int, tuple[float, float]]
+
+
+class RefusedRecord(_Record):
+    """An answer that was left out of a round."""
+
+    round: int
+    client: str
+    reason: str
+
+
+class FederatedRecord(_Record):
+    """A federation.
+
+    Attributes:
+        settings: What it was told.
+        clients: Who took part.
+        history: A row a round: training loss, and scores over all clients' validation parts.
+        best_round: Whose weights were kept, from 1.
+        refused: Answers that were left out.
+        shared: Number of arrays that are exchanged.
+        batch_norms: What becomes of batch normalisation, in a sentence.
+    """
+
+    settings: FederateSettings
+    clients: tuple[ClientRecord, ...]
+    history: tuple[dict[str, float], ...]
+    best_round: int
+    refused: tuple[RefusedRecord, ...]
+    shared: int
+    batch_norms: str
+
+    @property
+    def guarantee(self) -> str:
+        """What is guaranteed of privacy, in a sentence."""
+        told = self.settings
+        if told.dp == "none":
+            return "No privacy is guaranteed: weights are exchanged as they are, and can tell of the images that they were trained on."
+        spent = [max(both[0] for both in client.spent.values()) for client in self.clients if client.spent]
+        most = f"{max(spent):.3g}" if spent else "0"
+        return (
+            f"Each client's answers are ({most}, {told.delta:g})-differentially private towards everybody else, for one image more or less "
+            "in its training part. A patient with many images is protected less, validation scores are not covered, and who knows the seed "
+            "can take the noise away."
+        )
+
+
+def write_federated(folder: Path, record: FederatedRecord) -> None:
+    """Write `federated.json`.
+
+    Raises:
+        WriteError: If it cannot be written.
+    """
+    write_json(folder / FEDERATED_FILE, record.model_dump(mode="json"))
+
+
+def read_federated(folder: Path) -> FederatedRecord:
+    """Read `federated.json`.
+
+    Raises:
+        ReadError: If it is missing or damaged.
+        ModelError: If it is of another version.
+    """
+    try:
+        return FederatedRecord.model_validate(read_json(folder / FEDERATED_FILE))
+    except ValidationError as error:
+        raise ModelError(
+            f"Expected {folder / FEDERATED_FILE} to be written by this version, but it is not; do run again in a new folder"
+        ) from error

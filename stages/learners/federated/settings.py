@@ -1,0 +1,97 @@
+"""What a federation can be told; light, as all settings are."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from segmentation.settings import Settings
+
+__all__ = ["FederateSettings", "concentration"]
+
+_DIRICHLET = re.compile(r"dirichlet:(\d+(?:\.\d+)?(?:e-?\d+)?)")
+
+
+class FederateSettings(Settings):
+    """How clients share the work, and what they tell each other."""
+
+    clients: Annotated[int, Field(ge=1, le=1000)] = Field(
+        5, description="how many hospitals share the groups"
+    )
+    rounds: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        10, description="how often their weights are averaged"
+    )
+    local_epochs: Annotated[int, Field(ge=1, le=1000)] = Field(
+        5, description="epochs of every client in a round"
+    )
+    partition: str = Field(
+        "by-group",
+        description="how groups are dealt to clients: iid (every client the same mix of classes), dirichlet:0.3, by-group (at "
+        "random), or by-source (each source of the stage is a client)",
+    )
+    strategy: Literal["fedavg", "fedprox", "fedbn"] = Field(
+        "fedavg", description="fedavg, fedprox, or fedbn: batch normalisation stays with each client"
+    )
+    proximal: Annotated[float, Field(gt=0, le=1000)] = Field(0.01, description="fedprox: mu")
+    dp: Literal["none", "sgd", "least-squares"] = Field(
+        "none",
+        description="differential privacy at each client: none, DP-SGD on the head, or noisy least squares on the features",
+    )
+    dp_train: Literal["head"] = Field(
+        "head", description="what DP-SGD trains: the head, on a frozen backbone"
+    )
+    epsilon: Annotated[float, Field(gt=0, le=1000)] = Field(
+        2.0, description="what a client may spend in all; it takes no part in a round that would go beyond"
+    )
+    delta: Annotated[float, Field(gt=0, lt=1)] = Field(1e-5, description="below 1 / images of a client")
+    noise: Annotated[float, Field(gt=0, le=1000)] | None = Field(
+        None, description="sgd: noise multiplier; what spends `epsilon` in the last round if none"
+    )
+    clip: Annotated[float, Field(gt=0, le=1000)] = Field(
+        1.0, description="sgd: largest norm of an image's gradient"
+    )
+    dimensions: Annotated[int, Field(ge=2, le=8192)] = Field(
+        64, description="least-squares: width that features are projected to at random"
+    )
+
+    @field_validator("partition")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in ("iid", "by-group", "by-source"):
+            concentration(value)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FederateSettings:
+        if self.noise is not None and self.dp != "sgd":
+            raise ValueError(f"Expected `noise` with dp=sgd, but got dp={self.dp}; do leave it out")
+        if self.dp != "none" and self.strategy != "fedavg":
+            raise ValueError(
+                f"Expected strategy fedavg with dp={self.dp}, whose backbone is frozen, but got {self.strategy}; do leave it out"
+            )
+        return self
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of every client in all."""
+        return self.rounds * self.local_epochs
+
+
+def concentration(partition: str) -> float:
+    """Return alpha of `dirichlet:ALPHA`.
+
+    Raises:
+        ValueError: If it is no such text.
+
+    Examples:
+        >>> concentration("dirichlet:0.3")
+        0.3
+    """
+    found = _DIRICHLET.fullmatch(partition)
+    if not found or not 0 < float(found[1]) < 1e6:
+        raise ValueError(
+            f"Expected `partition` to be iid, dirichlet:ALPHA, by-group or by-source, but got {partition!r}; do write for example dirichlet:0.3"
+        )
+    return float(found[1])

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+pytest.importorskip("opacus")
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from stages.learners.federated.least_squares import head_weights, noisy_sums, projected, projection, solve
+from stages.learners.federated.privacy import analytic_gaussian, budget_of, noise_for, spent_by
+from stages.learners.federated.settings import FederateSettings
+
+
+@pytest.mark.parametrize(("noise", "epochs", "printed"), [(1.12, 60, 2.92), (0.6, 30, 9.74), (1.2, 10, 1.20)])
+def test_published_epsilons_of_dp_sgd(noise: float, epochs: int, printed: float) -> None:
+    # TensorFlow Privacy, tutorials/README.md (047e1ee): MNIST, batches of 256, delta 1e-5, by Mironov's conversion (2017, proposition 3).
+    settings = FederateSettings(dp="sgd", rounds=epochs, local_epochs=1, noise=noise, epsilon=10.0)
+    budget = budget_of(settings, images=60_000, batch_size=256)
+    orders = [1 + x / 10 for x in range(1, 100)] + list(range(12, 64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from opacus.accountants.analysis.rdp import compute_rdp
+
+    steps = budget.steps * epochs
+    rdp = compute_rdp(q=budget.rate, noise_multiplier=budget.noise, steps=steps, orders=orders)
+    assert np.min(rdp - np.log(1e-5) / (np.array(orders) - 1)) == pytest.approx(printed, rel=0.01)
+    # Today's conversion from RDP is tighter, and PRV tighter still.
+    prv, ours = (spent_by(kind, budget.noise, budget.rate, steps, 1e-5) for kind in ("prv", "rdp"))
+    assert prv < ours < printed
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0.1, 10), st.floats(1e-8, 1e-3), st.floats(0.1, 10))
+def test_the_gaussian_mechanism_spends_its_delta_and_no_more(
+    epsilon: float, delta: float, reach: float
+) -> None:
+    sigma = analytic_gaussian(epsilon, delta, reach)
+    # Leak of two Gaussians at distance `reach`, by their log ratio: the definition, integrated in closed form.
+    shift = reach / sigma
+    leak = norm.sf(epsilon / shift - shift / 2) - np.exp(epsilon) * norm.sf(epsilon / shift + shift / 2)
+    assert leak == pytest.approx(delta, rel=1e-6)
+
+
+def test_noise_is_what_epsilon_needs() -> None:
+    noise = noise_for(2.0, 1e-5, 0.05, 200)
+    assert 1.98 < spent_by("rdp", noise, 0.05, 200, 1e-5) <= 2.0
+
+
+def test_a_budget_counts_rounds_that_were_taken_part_in() -> None:
+    budget = budget_of(FederateSettings(dp="sgd", rounds=4, local_epochs=2, epsilon=2.0), 500, 50)
+    assert budget.steps == 20
+    assert budget.rate == 0.1
+    for number in (1, 2, 4):
+        assert budget.allows(number)
+        budget.spend(number)
+    assert budget.spent[4][0] < 2.0
+    assert budget.spent[1][0] < budget.spent[2][0] < budget.spent[4][0]
+    assert budget.allows(5)
+    budget.spend(5)
+    assert budget.spent[5][0] <= 2.0
+    assert not budget.allows(6)
+
+
+def test_least_squares_without_noise_is_ridge_regression() -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(50, 4)), random.normal(size=(50, 3))
+    ridge = 2 * 0.3 * 2 + 1e-6
+    expected = np.linalg.solve(x.T @ x + ridge * np.eye(4), x.T @ y)
+    np.testing.assert_allclose(solve(x.T @ x, x.T @ y, 0.3), expected, rtol=1e-9)
+
+
+def test_sums_have_the_noise_that_they_say() -> None:
+    told = FederateSettings(dp="least-squares", epsilon=1.0, dimensions=40)
+    random = np.random.default_rng(0)
+    features, labels = random.normal(size=(100, 60)), random.integers(0, 3, 100)
+    one, other = (noisy_sums(features, labels, 3, told, 0, noise) for noise in (1, 2))
+    np.testing.assert_array_equal(one.squares, one.squares.T)
+    spread = ((one.squares - other.squares) * 100)[np.triu_indices(40)].std() / np.sqrt(2)
+    assert spread == pytest.approx(one.sigma, rel=0.1)
+    assert one.sigma == analytic_gaussian(1.0, 1e-5, np.sqrt(2))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31), st.integers(0, 29))
+def test_one_image_moves_the_sums_no_further_than_their_sensitivity(seed: int, row: int) -> None:
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(30, 12)) * random.lognormal(size=(30, 1))
+    labels = random.integers(0, 3, 30)
+    told = FederateSettings(dp="least-squares", epsilon=1000.0, dimensions=5)
+    kept = np.arange(30) != row
+    whole, less = (
+        noisy_sums(features[part], labels[part], 3, told, 0, 1) for part in (np.ones(30, bool), kept)
+    )
+    apart = 30 * whole.squares - 29 * less.squares, 30 * whole.products - 29 * less.products
+    # The same noise is in both, and goes away.
+    upper = np.triu(apart[0])
+    assert np.sqrt((upper**2).sum() + (apart[1] ** 2).sum()) <= np.sqrt(2) + 1e-9
+
+
+def test_the_head_says_what_the_solution_says() -> None:
+    random = np.random.default_rng(0)
+    features, weights = random.normal(size=(7, 20)), random.normal(size=(5, 3))
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        unit @ head_weights(weights, 20, 4).T, 10 * projected(features, 5, 4) @ weights
+    )
+    rows = projection(20, 5, 4)
+    np.testing.assert_allclose(rows @ rows.T, np.eye(5), atol=1e-12)
