@@ -15,7 +15,19 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mtl import __version__
-from mtl.cli import backbones, benchmark, data, ensemble, federate, predict, reproduce, run, runs, segment, tune
+from mtl.cli import (
+    backbones,
+    benchmark,
+    data,
+    ensemble,
+    federate,
+    predict,
+    reproduce,
+    run,
+    runs,
+    segment,
+    tune,
+)
 from mtl.errors import FailedError, MtlError, WriteError
 from mtl.tune.address import without_password
 from stages.memory import keep_freed_memory
