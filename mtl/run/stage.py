@@ -27,7 +27,7 @@ from stages.learners.classical.colour import colour_baselines
 from stages.learners.classical.model import ClassicalLearner
 from stages.learners.model import Fitting, Floats, Learner, Model
 from stages.learners.network.backbones import imagenet_backbone
-from stages.learners.network.fingerprint import backbone_fingerprint
+from stages.learners.network.loading import backbone_fingerprint
 from stages.learners.network.model import NetworkLearner, NetworkModel
 from stages.learners.network.names import find_backbone
 from stages.learners.network.training import Watch
@@ -139,7 +139,7 @@ class StageMaker:
                 folder.wait()
                 return folder
             judged = fitting.held_out or model
-            judged.calibrate(task, [group_name(sample) for sample in data.samples])
+            judged.calibrate(task)
             model.calibration = judged.calibration
             if number == 2:
                 model.frame = cell_frame([data.samples[row] for row in task.rows["train"]])

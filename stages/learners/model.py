@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -123,12 +123,11 @@ class Model(ABC):
         """Return probabilities (N, K) as the validation part asks for; as they are where nothing was calibrated."""
         return probabilities if self.calibration is None else self.calibration.calibrated(probabilities)
 
-    def calibrate(self, task: Task, groups: Sequence[str]) -> None:
+    def calibrate(self, task: Task) -> None:
         """Find on the validation part how sure the model may be; see `stages.calibrate`. Without such a part nothing changes.
 
         Args:
             task: That it learned; its test part is not looked at.
-            groups: Patient, slide or field of every image of the task.
         """
         train, rows = task.rows["train"], task.rows["validation"]
         if not len(rows) or not len(train):
@@ -139,7 +138,7 @@ class Model(ABC):
         said, features = self.prepared_answers(task.images[rows])
         seen = _vectors(task.images[rows], features)
         certainty = fit_certainty(
-            said, task.labels[rows], [groups[row] for row in rows],
+            said, task.labels[rows], [str(group) for group in task.groups[rows]],
             {name: one.distances(seen[name]) for name, one in around.items()},
         )  # fmt: skip
         self.calibration = Calibration(certainty, around)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from stages.errors import ModelError
 
-__all__ = ["State", "load_state", "match_state", "stored_size", "unfit"]
+__all__ = ["State", "backbone_fingerprint", "load_state", "match_state", "stored_size", "unfit"]
 
 State = dict[str, torch.Tensor]
 
@@ -161,3 +162,21 @@ def _grids(before: int, after: int) -> tuple[int, int, int] | None:
         if one and other and one**2 == before - tokens and other**2 == after - tokens:
             return tokens, one, other
     return None
+
+
+def backbone_fingerprint(path: Path) -> str:
+    """Return the SHA-256 of a stage's backbone: names, types, shapes and bytes of its tensors, the head left out.
+
+    Args:
+        path: `weights.safetensors` of a stage.
+
+    Raises:
+        ModelError: If the file cannot be read.
+    """
+    total = hashlib.sha256()
+    for name, value in sorted(load_state(path).items()):
+        if name.startswith("backbone."):
+            array = value.contiguous().numpy()
+            total.update(f"{name}|{array.dtype}|{array.shape}|".encode())
+            total.update(array.tobytes())
+    return total.hexdigest()

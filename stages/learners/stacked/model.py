@@ -23,8 +23,7 @@ from stages.learners.classical.colour import colour_histogram
 from stages.learners.classical.saving import load_pipelines, save_pipelines
 from stages.learners.model import Fitting, Floats, Image, Model
 from stages.learners.network.backbones import rebuild_backbone
-from stages.learners.network.fingerprint import backbone_fingerprint
-from stages.learners.network.loading import load_state, match_state
+from stages.learners.network.loading import backbone_fingerprint, load_state, match_state
 from stages.learners.network.network import Network
 from stages.learners.network.weights import WeightRecord
 from stages.learners.stacked.closed_form import (

@@ -62,7 +62,9 @@ def test_what_is_written_is_the_weighted_mean_of_the_members(
     parts = [StageFolder(stage).predictions("validation.csv").probabilities for stage in stages]
     weights = record.combination.weights  # type: ignore[union-attr]
     np.testing.assert_allclose(
-        StageFolder(folder).validation().probabilities, np.tensordot(weights, parts, axes=1), atol=1e-8
+        StageFolder(folder).predictions("validation.csv").probabilities,
+        np.tensordot(weights, parts, axes=1),
+        atol=1e-8,
     )
 
 

@@ -258,7 +258,7 @@ def test_a_start_from_a_run_is_its_furthest_stage_before_the_chain(
     with pytest.raises(RunError, match="to be a run folder"):
         find_start(tmp_path, experiment)
     last = chains(tiny_run)["1,2,3"][-1]
-    with pytest.raises(RunError, match="a finished stage before stage 3"):
+    with pytest.raises(RunError, match="a finished network before stage 3"):
         find_start(last.path, experiment)
     later = execute(experiment, tmp_path, "", tiny_run)
     record = later.stages["3"][-1]

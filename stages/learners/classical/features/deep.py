@@ -16,8 +16,7 @@ from segmentation.settings import Hardware
 from stages.errors import ModelError
 from stages.learners.classical.features.view import Floats, Image
 from stages.learners.network.backbones import rebuild_backbone
-from stages.learners.network.fingerprint import backbone_fingerprint
-from stages.learners.network.loading import load_state, match_state
+from stages.learners.network.loading import backbone_fingerprint, load_state, match_state
 from stages.learners.network.network import Network
 from stages.learners.network.weights import WeightRecord
 from stages.settings import HeadSettings

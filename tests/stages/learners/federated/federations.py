@@ -37,7 +37,8 @@ def make_task(count: int = 64) -> tuple[Task, list[Sample]]:
         Sample(Path(f"{row}.png"), f"{row}.png", CLASSES[labels[row]], "x", group=f"g{row // 4}", order=row)
         for row in range(count)
     ]
-    return Task(images, labels, rows, CLASSES, Preprocess(PreprocessSettings(image_size=SIZE))), samples
+    preprocess = Preprocess(PreprocessSettings(image_size=SIZE))
+    return Task(images, labels, rows, CLASSES, preprocess, np.arange(count) // 4), samples
 
 
 def make_learner(
