@@ -39,10 +39,7 @@ def client_rows(
         DataError: If there are fewer groups than clients, or a client has no or one class to learn.
     """
     sources = sorted({_source(sample) for sample in samples})
-    if how == "by-source":
-        names = sources
-    else:
-        names = [f"client {number + 1}" for number in range(clients)]
+    names = sources if how == "by-source" else [f"client {number + 1}" for number in range(clients)]
     owners: dict[str, int] = {}
     for number, part in enumerate(("train", "validation", "test")):
         members = [samples[row] for row in rows.get(part, ())]
