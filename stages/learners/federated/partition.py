@@ -38,15 +38,13 @@ def client_rows(
     Raises:
         DataError: If there are fewer groups than clients, or a client has no or one class to learn.
     """
-    if how == "by-source":
-        names = sorted({sample.source or sample.dataset for sample in samples})
-    else:
-        names = [f"client {number + 1}" for number in range(clients)]
+    sources = sorted({_source(sample) for sample in samples})
+    names = sources if how == "by-source" else [f"client {number + 1}" for number in range(clients)]
     owners: dict[str, int] = {}
     for number, part in enumerate(("train", "validation", "test")):
         members = [samples[row] for row in rows.get(part, ())]
         if members:
-            owners |= deal(members, len(names), how, seed, number)
+            owners |= deal(members, len(names), how, seed, number, sources)
     owner = np.array([owners.get(group_of(sample), -1) for sample in samples])
     shared = []
     for number, name in enumerate(names):
@@ -62,7 +60,14 @@ def client_rows(
     return tuple(shared)
 
 
-def deal(samples: Sequence[Sample], clients: int, how: str, seed: int, part: int = 0) -> dict[str, int]:
+def deal(
+    samples: Sequence[Sample],
+    clients: int,
+    how: str,
+    seed: int,
+    part: int = 0,
+    sources: Sequence[str] | None = None,
+) -> dict[str, int]:
     """Return the client of every group.
 
     `iid` gives every client its share of every class, as near as whole groups allow; `by-group` deals shuffled groups in turn;
@@ -75,6 +80,7 @@ def deal(samples: Sequence[Sample], clients: int, how: str, seed: int, part: int
         how: See above.
         seed: Of the deal; the shares of the classes are the same in every part.
         part: Number of the part.
+        sources: Names of all clients of `by-source`, of which a part may lack some; those of `samples` if None.
 
     Raises:
         DataError: If a part that is learned from has fewer groups than clients.
@@ -85,7 +91,7 @@ def deal(samples: Sequence[Sample], clients: int, how: str, seed: int, part: int
             f"Expected as many groups as clients or more, but got {len(table.groups)} in the training part for {clients}; do lower --clients"
         )
     if how == "by-source":
-        return _by_source(samples)
+        return _by_source(samples, sources or sorted({_source(sample) for sample in samples}))
     if clients == 1:
         return dict.fromkeys(table.groups, 0)
     random = np.random.default_rng([seed, part])
@@ -108,12 +114,15 @@ def deal(samples: Sequence[Sample], clients: int, how: str, seed: int, part: int
     return chosen if part else _none_empty(chosen, table, clients)
 
 
-def _by_source(samples: Sequence[Sample]) -> dict[str, int]:
-    names = sorted({sample.source or sample.dataset for sample in samples})
+def _source(sample: Sample) -> str:
+    return sample.source or sample.dataset
+
+
+def _by_source(samples: Sequence[Sample], names: Sequence[str]) -> dict[str, int]:
     counts: dict[str, npt.NDArray[np.int64]] = {}
     for sample in samples:
         row = counts.setdefault(group_of(sample), np.zeros(len(names), np.int64))
-        row[names.index(sample.source or sample.dataset)] += 1
+        row[names.index(_source(sample))] += 1
     return {group: int(row.argmax()) for group, row in counts.items()}
 
 

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass, field
 from functools import cache
 
+from stages.errors import ModelError
 from stages.learners.federated.private import private_steps
 from stages.learners.federated.settings import FederateSettings
 
@@ -14,6 +15,8 @@ __all__ = ["Budget", "analytic_gaussian", "budget_of", "noise_for", "spent_by"]
 
 _ACCURACY = 0.01
 """How near the epsilon asked for the noise is chosen to come."""
+_MOST_NOISE = 1e5
+"""RDP counts no epsilon below some 0.1 whatever the noise: its orders are finite."""
 
 
 @dataclass
@@ -101,9 +104,18 @@ def spent_by(accountant: str, noise: float, rate: float, steps: int, delta: floa
 
 
 def noise_for(epsilon: float, delta: float, rate: float, steps: int) -> float:
-    """Return the smallest noise multiplier, within a percent, whose RDP epsilon is no more than wanted."""
+    """Return the smallest noise multiplier from 0.2 on, within a percent, whose RDP epsilon is no more than wanted.
+
+    Raises:
+        ModelError: If no noise is enough for the accountant to count so small an epsilon.
+    """
     low, high = 0.2, 1.0
-    while spent_by("rdp", high, rate, steps, delta) > epsilon:
+    while (least := spent_by("rdp", high, rate, steps, delta)) > epsilon:
+        if high > _MOST_NOISE:
+            raise ModelError(
+                f"Expected `epsilon` to be {least:.3g} or more with delta {delta:g}, the least that the accountant can count, but got {epsilon:g}; "
+                "do raise --epsilon or --delta, or use --dp least-squares"
+            )
         low, high = high, high * 2
     while high / low > 1 + _ACCURACY / 4:
         middle = math.sqrt(low * high)
@@ -138,5 +150,7 @@ def analytic_gaussian(epsilon: float, delta: float, sensitivity: float) -> float
         leak = norm.cdf(one - other) - math.exp(epsilon + norm.logcdf(-one - other))
         return float(leak - delta)
 
+    # The classical bound (Dwork & Roth 2014, theorem A.1) holds up to epsilon 1 and is never below the root.
+    classical = math.log(math.sqrt(2 * math.log(1.25 / delta)) / min(epsilon, 1.0))
     centre = math.log(sensitivity)
-    return math.exp(float(brentq(beyond, centre - 12, centre + 25, xtol=1e-12)))
+    return math.exp(float(brentq(beyond, centre - 12, centre + max(classical, 0) + 1, xtol=1e-12)))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,9 +137,16 @@ def test_no_socket_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(socket, "create_connection", refuse)
     _, samples = make_task()
     fit(make_learner(tmp_path, samples, rounds=1), tmp_path / "run")
-    from flwr.supercore import telemetry
 
-    assert telemetry.FLWR_TELEMETRY_ENABLED == "0"
+
+def test_flower_tells_nobody_that_it_is_used() -> None:
+    # In a process of its own: Flower looks once, when it is imported, and other tests import it by themselves.
+    code = "import stages.learners.federated; from flwr.supercore import telemetry as t; print(t.FLWR_TELEMETRY_ENABLED)"
+    environment = {key: value for key, value in os.environ.items() if key != "FLWR_TELEMETRY_ENABLED"}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "0"
 
 
 @pytest.mark.parametrize("dp", ["sgd", "least-squares"])

@@ -9,8 +9,10 @@ pytest.importorskip("opacus")
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import quad
 from scipy.stats import norm
 
+from stages.errors import ModelError
 from stages.learners.federated.least_squares import head_weights, noisy_sums, projected, projection, solve
 from stages.learners.federated.privacy import analytic_gaussian, budget_of, noise_for, spent_by
 from stages.learners.federated.settings import FederateSettings
@@ -111,3 +113,68 @@ def test_the_head_says_what_the_solution_says() -> None:
     )
     rows = projection(20, 5, 4)
     np.testing.assert_allclose(rows @ rows.T, np.eye(5), atol=1e-12)
+
+
+@pytest.mark.parametrize("epsilon", [1e-20, 0.2, 1.0, 4.0])
+@pytest.mark.parametrize("delta", [1e-6, 1e-2])
+def test_the_gaussian_mechanism_by_numerical_integration(epsilon: float, delta: float) -> None:
+    # The definition: delta is the integral of what one density has above e^epsilon times the other.
+    sigma = analytic_gaussian(epsilon, delta, 1.5)
+
+    def beyond(x: float) -> float:
+        return float(max(norm.pdf(x, 1.5, sigma) - np.exp(epsilon) * norm.pdf(x, 0, sigma), 0.0))
+
+    crossing = epsilon * sigma**2 / 1.5 + 0.75
+    leak = quad(
+        beyond, crossing, max(crossing, 1.5) + 12 * sigma, points=[1.5 + sigma], limit=500, epsabs=1e-13
+    )[0]
+    assert leak == pytest.approx(delta, rel=1e-4)
+
+
+def test_the_gaussian_mechanism_needs_less_than_the_classical_bound() -> None:
+    for epsilon in (1e-12, 0.01, 0.5, 1.0):
+        classical = np.sqrt(2 * np.log(1.25 / 1e-6)) / epsilon
+        assert 0 < analytic_gaussian(epsilon, 1e-6, 1.0) < classical
+        assert analytic_gaussian(epsilon, 1e-6, 3.0) == pytest.approx(
+            3 * analytic_gaussian(epsilon, 1e-6, 1.0)
+        )
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.floats(0.6, 4.0), st.floats(0.01, 0.5), st.integers(1, 300))
+def test_more_steps_spend_more_and_more_noise_spends_less(noise: float, rate: float, steps: int) -> None:
+    spent = spent_by("rdp", noise, rate, steps, 1e-5)
+    assert spent < spent_by("rdp", noise, rate, 2 * steps, 1e-5)
+    assert spent_by("rdp", 1.2 * noise, rate, steps, 1e-5) < spent
+    assert spent < spent_by("rdp", noise, min(1.0, 1.5 * rate), steps, 1e-5)
+    assert spent < spent_by("rdp", noise, rate, steps, 1e-7)
+
+
+def test_a_smaller_epsilon_asks_for_more_noise() -> None:
+    eight, two, one = (
+        budget_of(FederateSettings(dp="sgd", rounds=3, local_epochs=1, epsilon=epsilon), 200, 20)
+        for epsilon in (8.0, 2.0, 1.0)
+    )
+    assert eight.noise < two.noise < one.noise
+    for budget in (eight, two, one):
+        steps = 3 * budget.steps
+        spent = spent_by("rdp", budget.noise, budget.rate, steps, budget.delta)
+        assert 0.98 * budget.epsilon < spent <= budget.epsilon
+
+
+def test_a_round_is_spent_once() -> None:
+    budget = budget_of(FederateSettings(dp="sgd", rounds=3, local_epochs=1), 200, 20)
+    budget.spend(1)
+    before = dict(budget.spent)
+    budget.spend(1)
+    assert budget.spent == before
+
+
+def test_an_epsilon_that_no_noise_reaches_is_refused() -> None:
+    with pytest.raises(ModelError, match="--epsilon"):
+        noise_for(0.05, 1e-5, 0.1, 100)
+
+
+def test_batches_beyond_all_images_hold_all_of_them() -> None:
+    budget = budget_of(FederateSettings(dp="sgd", rounds=1, local_epochs=2), 30, 64)
+    assert (budget.rate, budget.steps) == (1.0, 2)
