@@ -17,11 +17,13 @@ from stages.metrics import Evaluation, Interval
 from stages.settings import StageSettings
 
 __all__ = [
+    "ENSEMBLE_FILE",
     "CellRecord",
     "ChainScores",
     "Comparison",
     "DataRecord",
     "ExternalRecord",
+    "Identity",
     "LearnedRecord",
     "OverColour",
     "Record",
@@ -33,6 +35,8 @@ __all__ = [
     "read_stage",
     "write_record",
 ]
+
+ENSEMBLE_FILE = "ensemble.json"
 
 
 def _interval(value: Any) -> Any:
@@ -67,6 +71,22 @@ class Record(BaseModel):
     """Base of all records."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Identity(Record):
+    """Which stage a model is of, for who answers with it; other keys of the file do not matter.
+
+    Attributes:
+        key: Hash of everything that decided it.
+        number: Of the stage; of an ensemble, that of its members.
+        positive: Class that the settings name as positive, if one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str
+    number: int
+    positive: str | None
 
 
 class OverColour(Record):

@@ -21,7 +21,15 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from mtl.errors import FailedError, RunError
-from mtl.records import LearnedRecord, RunRecord, StageRecord, read_record, read_stage
+from mtl.records import (
+    ENSEMBLE_FILE,
+    Identity,
+    LearnedRecord,
+    RunRecord,
+    StageRecord,
+    read_record,
+    read_stage,
+)
 from segmentation.files import make_folder, read_json, write_json, write_text
 from stages.learners.classical.saving import PIPELINES_FILE
 from stages.splits.chains import Learned
@@ -185,6 +193,19 @@ class StageFolder:
                 f"Expected {self.path} to be a stage that learned, but it holds {record.name} weights; do name another"
             )
         return record
+
+    def identity(self) -> Identity:
+        """Return which stage the model here is of, be it a stage that learned or an ensemble.
+
+        Raises:
+            ReadError: If what says so is missing or damaged.
+            RunError: If the stage did not learn, or is of another version.
+        """
+        ensemble = self.path / ENSEMBLE_FILE
+        if ensemble.is_file():
+            return read_record(ensemble, Identity)
+        record = self.learned_record()
+        return Identity(key=record.key, number=record.number, positive=record.settings.data.positive)
 
     def learned(self) -> Learned:
         """Return what its weights have learned from, in this and all stages before."""

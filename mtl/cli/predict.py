@@ -16,7 +16,7 @@ __all__ = ["embed", "predict"]
 
 def predict(
     path: Annotated[Path, typer.Argument(metavar="IMAGE_OR_FOLDER", help="An image, or a folder of images.")],
-    run: Annotated[Path, typer.Option(help="Run folder, or the folder of one of its stages.")],
+    run: Annotated[Path, typer.Option(help="Run folder, the folder of one of its stages, or an ensemble's.")],
     out: Annotated[
         Path | None, typer.Option(help="Folder of outputs; runs/predict-NAME if not given.")
     ] = None,
@@ -50,7 +50,8 @@ def predict(
 
 def embed(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Run folder, or the folder of one of its stages.")
+        Path,
+        typer.Argument(metavar="RUN", help="Run folder, the folder of one of its stages, or an ensemble's."),
     ],
     images: Annotated[
         list[str],

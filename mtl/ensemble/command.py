@@ -9,11 +9,11 @@ from pathlib import Path
 from mtl.ensemble.changes import copy_changed
 from mtl.ensemble.content import EnsembleContent, combine_members
 from mtl.ensemble.members import Member, read_members
-from mtl.ensemble.records import ENSEMBLE_FILE, EnsembleRecord, MemberRecord
+from mtl.ensemble.records import EnsembleRecord, MemberRecord
 from mtl.ensemble.report import EnsembleWritten, write_report
 from mtl.ensemble.settings import EnsembleSettings
 from mtl.progress import Reporter, Steps
-from mtl.records import write_record
+from mtl.records import ENSEMBLE_FILE, write_record
 from mtl.run.scoring import write_said
 from mtl.runs import Predictions, RunFolder, environment, stage_key
 from segmentation.files import sha256_of
@@ -93,7 +93,7 @@ def _record(content: EnsembleContent, chosen: Chosen) -> EnsembleRecord:
     ]  # fmt: skip
     return EnsembleRecord(
         name=settings.name, key=stage_key([one.key for one in members], settings.model_dump(mode="json")), command=content.command,
-        settings=settings, classes=main.test.classes, members=tuple(told), combination=chosen.combination, threshold=chosen.threshold,
+        settings=settings, number=members[0].number, positive=members[0].positive, classes=main.test.classes, members=tuple(told), combination=chosen.combination, threshold=chosen.threshold,
         data=members[0].data, colour=dict(members[0].colour), evaluation=main.evaluation, coverage=main.coverage, answered=main.answered,
         environment=dict(content.environment),
     )  # fmt: skip

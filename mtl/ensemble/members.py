@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl.ensemble.records import ENSEMBLE_FILE, read_ensemble
+from mtl.ensemble.records import read_ensemble
 from mtl.errors import ConfigError
-from mtl.records import DataRecord
+from mtl.records import ENSEMBLE_FILE, DataRecord
 from mtl.run.load import locate
 from mtl.runs import Predictions, StageFolder
 from stages.metrics import Evaluation
@@ -27,6 +27,8 @@ class Member:
         name: Short, and of no other member.
         folder: With its model and what it said.
         key: Hash of everything that decided it.
+        number: Of the stage that it is.
+        positive: Class that its settings name as positive, if one.
         validation: What it said of the validation part.
         test: What it said of the test part.
         data: What it learned from.
@@ -36,6 +38,8 @@ class Member:
     name: str
     folder: Path
     key: str
+    number: int
+    positive: str | None
     validation: Predictions
     test: Predictions
     data: DataRecord
@@ -73,11 +77,14 @@ def _read(name: str, folder: Path) -> Member:
             )
     if (folder / ENSEMBLE_FILE).is_file():
         told = read_ensemble(folder)
-        key, data, colour = told.key, told.data, told.colour
+        data, colour = told.data, told.colour
     else:
         record = stage.learned_record()
-        key, data, colour = record.key, record.data, record.baselines
-    return Member(name, folder, key, stage.predictions("validation.csv"), stage.predictions(), data, colour)
+        data, colour = record.data, record.baselines
+    own = stage.identity()
+    return Member(
+        name, folder, own.key, own.number, own.positive, stage.predictions("validation.csv"), stage.predictions(), data, colour
+    )  # fmt: skip
 
 
 def _aligned(first: Member, other: Member) -> Member:

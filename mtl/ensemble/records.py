@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from mtl.ensemble.settings import EnsembleSettings
-from mtl.records import DataRecord, Number, Reach, Record, Scored, read_record
+from mtl.records import ENSEMBLE_FILE, DataRecord, Number, Reach, Record, Scored, read_record
 from stages.learners.ensemble.combine import Combination
 
-__all__ = ["ENSEMBLE_FILE", "EnsembleRecord", "MemberRecord", "read_ensemble"]
-
-ENSEMBLE_FILE = "ensemble.json"
+__all__ = ["EnsembleRecord", "MemberRecord", "read_ensemble"]
 
 
 class MemberRecord(Record):
@@ -41,6 +39,8 @@ class EnsembleRecord(Record):
         key: Hash of everything that decides it.
         command: As typed.
         settings: As given.
+        number: Of the stage that its members are.
+        positive: Class that their settings name as positive, if one.
         classes: In the order of the probabilities.
         members: In the order of the combination.
         combination: How they are combined.
@@ -57,6 +57,8 @@ class EnsembleRecord(Record):
     key: str
     command: str
     settings: EnsembleSettings
+    number: int
+    positive: str | None
     classes: tuple[str, ...]
     members: tuple[MemberRecord, ...]
     combination: Combination

@@ -118,7 +118,7 @@ def predict_images(path: Path, run: Path, out: Path | None, chosen: PredictSmear
 
     Args:
         path: An image file or a folder.
-        run: Run folder, or the folder of one of its stages.
+        run: Run folder, the folder of one of its stages, or that of an ensemble.
         out: Folder of outputs; `runs/predict-NAME` if None.
         chosen: How, and what is written.
 

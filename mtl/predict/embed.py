@@ -77,7 +77,7 @@ def embed_images(
     """Write the features behind a stage's last layer for images or data sets, and their principal components.
 
     Args:
-        run: Run folder, or the folder of one of its stages.
+        run: Run folder, the folder of one of its stages, or that of an ensemble.
         given: Each an image, a folder of images, or a data set as NAME:FOLDER, which has labels and groups.
         out: Folder of outputs; `runs/embed-RUN` if None.
         chain: Of the run; its first if None.

@@ -49,7 +49,7 @@ class Predictor:
     """Answers smears by a finished run.
 
     Args:
-        run: Run folder, or the folder of one of its stages.
+        run: Run folder, the folder of one of its stages, or that of an ensemble.
         settings: How; None takes the defaults.
 
     Attributes:
@@ -79,9 +79,9 @@ class Predictor:
             )
         self.cells, self.fields = (self._load(number) for number in (CELLS, FIELDS))
         self.blast = None
-        if CELLS in self.stages:
-            record = self.stages[CELLS].learned_record()
-            self.blast = blast_class(record.classes, record.settings.data.positive, self.settings.blast)
+        if self.cells is not None:
+            positive = self.stages[CELLS].identity().positive
+            self.blast = blast_class(self.cells.classes, positive, self.settings.blast)
         self.seer = Seer(self.settings.segment)
 
     def _load(self, number: int) -> Model | None:
@@ -99,7 +99,7 @@ class Predictor:
 
     def key(self) -> str:
         """Return what, besides the image, decides the answer."""
-        keys = {number: stage.record().key for number, stage in self.stages.items()}
+        keys = {number: stage.identity().key for number, stage in self.stages.items()}
         return stage_key(self.seer.key(), keys, self.blast)
 
     def predict(self, image: Image | Path | str, tell: Tell | None = None) -> FieldSaid:

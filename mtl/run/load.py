@@ -47,10 +47,10 @@ def locate(path: Path | str, chain: str | None = None, stage: int | None = None)
 
 
 def learned_stages(path: Path, chain: str | None = None) -> dict[int, StageFolder]:
-    """Return the stages that learned, by number: of a chain of a finished run, or the one whose folder was given.
+    """Return the stages that learned, by number: of a chain of a finished run, or the one whose folder was given; an ensemble stands for its members'.
 
     Args:
-        path: Run folder, or the folder of one of its stages.
+        path: Run folder, the folder of one of its stages, or that of an ensemble.
         chain: Of a run's chains, such as `"1,3"`; the first if None.
 
     Raises:
@@ -58,7 +58,7 @@ def learned_stages(path: Path, chain: str | None = None) -> dict[int, StageFolde
     """
     if (path / MODEL_FILE).is_file():
         alone = StageFolder(path)
-        return {alone.record().number: alone}
+        return {alone.identity().number: alone}
     run = open_run(path)
     record = run.record()
     chosen = chain or next(iter(record.chains))

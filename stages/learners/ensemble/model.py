@@ -48,6 +48,7 @@ class EnsembleModel(Model):
         super().__init__(first.classes, first.preprocess)
         self.members = dict(members)
         self.chosen = chosen
+        self.frame = next((own.frame for own in members.values() if own.frame is not None), None)
 
     def probabilities(self, images: Iterable[Image]) -> Floats:
         """Return what the members together say of images as they come from a file; see `Model.probabilities`."""

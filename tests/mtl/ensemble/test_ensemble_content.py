@@ -46,7 +46,7 @@ def data(**more: object) -> DataRecord:
 def member(name: str, skill: float, seed: int, **more: object) -> Member:
     watched, tested = np.arange(60) % 3, np.arange(90) % 3
     return Member(
-        name, Path(name), name, told(votes_of(watched, skill, seed), watched, "v"),
+        name, Path(name), name, 3, None, told(votes_of(watched, skill, seed), watched, "v"),
         told(votes_of(tested, skill, seed + 100), tested, "t"), data(**more), {},
     )  # fmt: skip
 
