@@ -47,3 +47,40 @@ def test_a_learner_beside_a_preset_is_refused_before_anything_is_read(tmp_path: 
     done = called("run", "--preset", "fast", "--learner", "svm", cwd=tmp_path)
     assert done.returncode == 2
     assert "without `--learner`" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("name", ["fast", "best"])
+@pytest.mark.parametrize("more", [("--learner", "network"), ("--features", "glcm"), ("--image-size", "96")])
+def test_every_flag_that_a_preset_decides_is_refused_beside_it(
+    tmp_path: Path, name: str, more: tuple[str, str]
+) -> None:
+    done = called("run", "--preset", name, *more, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"`--preset {name}` without `{more[0]}`" in " ".join(done.stderr.split())
+    assert "do leave one out" in " ".join(done.stderr.split())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_flags_that_a_preset_says_nothing_of_stay_as_given() -> None:
+    experiment = preset("fast", epochs=4, seed=7)
+    assert (experiment.seed, experiment.single_cell.train.epochs, experiment.multi_cell.learner) == (
+        7,
+        4,
+        "stacked",
+    )
+
+
+@pytest.mark.parametrize(("chain", "last"), [((1, 2), "single_cell"), ((1, 3), "multi_cell")])
+def test_a_preset_is_of_the_last_stage_whatever_it_is(chain: tuple[int, ...], last: str) -> None:
+    experiment = preset("fast", stages=chain, against="none")
+    learners = {stage: getattr(experiment, stage).learner for stage in ("single_cell", "multi_cell")}
+    assert learners.pop(last) == "stacked"
+    assert set(learners.values()) == {"network"}
+
+
+def test_a_single_key_is_above_a_preset() -> None:
+    experiment = with_learner(
+        lambda keys: load_config("default", keys, ["multi_cell.preprocess.image_size=64"]), {}, None, None, "best"
+    )  # fmt: skip
+    assert experiment.multi_cell.preprocess.image_size == 64
+    assert experiment.multi_cell.learner == "stacked"

@@ -173,3 +173,25 @@ def test_choosing_on_the_test_part_never_claims_less_than_choosing_honestly() ->
         gaps.append(found.gap.difference)
     assert min(gaps) >= 0
     assert max(gaps) > 0
+
+
+@pytest.mark.parametrize("rule", ["equal", "optimised"])
+def test_the_order_of_the_members_changes_no_score(rule: str) -> None:
+    members = [member("good", 2.0, 0), member("fair", 1.6, 1), member("poor", 0.1, 2)]
+    settings = EnsembleSettings.model_validate({"rule": rule, "resamples": 100})
+    here, there = (combine_members(own, settings, "", {}) for own in (members, members[::-1]))
+    np.testing.assert_allclose(here.main.test.probabilities, there.main.test.probabilities, atol=1e-4)
+    assert here.best.name == there.best.name
+    assert here.main.evaluation.headline["accuracy"].value == there.main.evaluation.headline["accuracy"].value
+    leads = [{one.other: one.accuracy.value for one in told.against} for told in (here, there)]
+    assert leads[0] == pytest.approx(leads[1])
+
+
+def test_equal_weights_are_the_mean_of_what_the_members_said() -> None:
+    members = [member("good", 2.0, 0), member("poor", 0.1, 2)]
+    made = combine_members(members, EnsembleSettings(rule="equal", resamples=100), "", {}).main
+    votes = np.mean([one.test.probabilities for one in members], axis=0)
+    np.testing.assert_allclose(made.test.probabilities, votes)
+    assert made.test.predicted == tuple(CLASSES[k] for k in votes.argmax(axis=1))
+    right = np.mean(votes.argmax(axis=1) == np.arange(90) % 3)
+    assert made.evaluation.headline["accuracy"].value == pytest.approx(right)

@@ -74,3 +74,30 @@ def test_data_are_found_by_their_names(tmp_path: Path) -> None:
     assert find_roots(read_paper("patel2025"), tmp_path)["multi_cell"] is None
     with pytest.raises(ConfigError, match="--data"):
         find_roots(paper, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("minutes", [0.1, 3, 30, 300])
+def test_a_budget_gives_the_same_plan_every_time_and_in_any_order_of_networks(minutes: float) -> None:
+    base, names = made("groups", sizes=WHOLE), ["vgg19", "resnet18", "densenet201"]
+    first = scale(names, base, minutes)
+    assert scale(names, base, minutes) == first
+    other = scale(names[::-1], made("groups", sizes=WHOLE), minutes)
+    assert (other.image_size, other.limit, other.epochs, other.splits) == (
+        first.image_size,
+        first.limit,
+        first.epochs,
+        first.splits,
+    )
+    assert first.minutes == pytest.approx(
+        first.splits * estimate(names, base, first.image_size or 0, first.limit or 0, first.epochs or 0)
+    )
+    assert made("groups", 1, first) == made("groups", 1, first)
+
+
+def test_splits_of_both_kinds_differ_in_how_images_are_parted_alone() -> None:
+    for split in range(3):
+        ours, theirs = (made(kind, split).model_dump(mode="json") for kind in ("groups", "images"))
+        for part in ("data", "split"):
+            ours["multi_cell"].pop(part)
+            theirs["multi_cell"].pop(part)
+        assert ours == theirs
