@@ -139,8 +139,13 @@ class StageMaker:
                 folder.wait()
                 return folder
             judged = fitting.held_out or model
-            judged.calibrate(task)
+            said = judged.calibrate(task)
             model.calibration = judged.calibration
+            if said is not None:  # what ensembles and thresholds are chosen on
+                watched = [data.samples[row] for row in task.rows["validation"]]
+                write_predictions(
+                    folder.path / "validation.csv", watched, data.classes, judged.calibrated(said)
+                )
             if number == 2:
                 model.frame = cell_frame([data.samples[row] for row in task.rows["train"]])
             model.save(folder.path)
@@ -260,12 +265,6 @@ class _Scoring:
         baselines: dict[str, Evaluation] = {}
         tested = self.task.rows["test"]
         device, precision = "", ""
-        watched = self.task.rows["validation"]
-        if len(watched):  # what ensembles and thresholds are chosen on
-            judged = fitting.held_out or model
-            votes = judged.calibrated(judged.prepared_probabilities(self.task.images[watched]))
-            samples = [self.data.samples[row] for row in watched]
-            write_predictions(self.folder.path / "validation.csv", samples, self.data.classes, votes)
         if len(tested):
             raw, features = model.prepared_answers(self.task.images[tested])
             votes = model.calibrated(raw)

@@ -123,15 +123,18 @@ class Model(ABC):
         """Return probabilities (N, K) as the validation part asks for; as they are where nothing was calibrated."""
         return probabilities if self.calibration is None else self.calibration.calibrated(probabilities)
 
-    def calibrate(self, task: Task) -> None:
+    def calibrate(self, task: Task) -> Floats | None:
         """Find on the validation part how sure the model may be; see `stages.calibrate`. Without such a part nothing changes.
 
         Args:
             task: That it learned; its test part is not looked at.
+
+        Returns:
+            What was said of the validation part before calibration, (N, K), or None without one.
         """
         train, rows = task.rows["train"], task.rows["validation"]
         if not len(rows) or not len(train):
-            return
+            return None
         known = train[np.linspace(0, len(train) - 1, min(_LEARNED, len(train))).astype(int)]
         learned = _vectors(task.images[known], self.prepared_embeddings(task.images[known]))
         around = {name: Surroundings.of(own, task.labels[known]) for name, own in learned.items()}
@@ -142,6 +145,7 @@ class Model(ABC):
             {name: one.distances(seen[name]) for name, one in around.items()},
         )  # fmt: skip
         self.calibration = Calibration(certainty, around)
+        return said
 
     def distances(self, images: Image, features: Floats) -> Floats | None:
         """Return how far prepared images (N, S, S, 3) uint8 with features (N, F) lie from the training data, (N,); see `stages.calibrate`."""

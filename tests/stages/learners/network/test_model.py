@@ -238,7 +238,9 @@ def calibrated(folder: Path) -> tuple[NetworkModel, Task]:
     rows = {"train": np.arange(30), "validation": np.arange(30, 60), "test": np.arange(0)}
     model = make(size=32)
     task = Task(images, labels, rows, model.classes, model.preprocess, np.arange(60))
-    model.calibrate(task)
+    said = model.calibrate(task)
+    assert said is not None
+    np.testing.assert_allclose(said, model.prepared_probabilities(images[30:]), atol=1e-6)
     model.frame = 2.5
     folder.mkdir(exist_ok=True)
     model.save(folder)
@@ -264,7 +266,7 @@ def test_calibration_travels_with_the_model(tmp_path: Path) -> None:
 def test_without_a_validation_part_nothing_is_said_of_certainty(tmp_path: Path) -> None:
     model, task = make(size=32), calibrated(tmp_path / "other")[1]
     rows = task.rows | {"validation": np.arange(0)}
-    model.calibrate(replace(task, rows=rows))
+    assert model.calibrate(replace(task, rows=rows)) is None
     assert model.calibration is None
     said = model.predict(pictures(1)[0])
     assert (said.within, said.unsure, said.distance, said.unlike) == ((), False, None, False)
