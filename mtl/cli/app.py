@@ -102,6 +102,8 @@ def main() -> None:
     except Exception as error:
         # Typer raises usage errors of its own copy of click; both kinds know how to format themselves.
         message: Any = getattr(error, "format_message", None)
+        if isinstance(error, ValueError) and "null byte" in str(error):
+            _fail("Expected names of files without null characters, but got one; do check what was typed")
         if message is None:
             _fail(_unforeseen(error), FailedError.exit_code)
         if not message():  # a group without a command, whose help is printed already

@@ -91,7 +91,7 @@ def simulate(
     from mtl.federate.maker import FederatedMaker
     from mtl.federate.report import federate_html
 
-    folder = RunFolder(runs / experiment.name)
+    folder = RunFolder(runs / f"{experiment.name}-federated")
     with folder.lock(), Reporter() as reporter:
         folder.claim("federate")
         begin = find_start(start, experiment) if start else None

@@ -35,7 +35,7 @@ def test_a_federation_is_a_run_with_a_comparison(rendered: Path, tmp_path: Path)
     for one in told["comparison"]:
         assert 0 <= one["attack"]["value"] <= 1
         assert one["evaluation"]["n"] == told["test"]["n"]
-    run = tmp_path / "runs" / "tiny"
+    run = tmp_path / "runs" / "tiny-federated"
     image = np.zeros((40, 50, 3), np.uint8)
     assert sum(mtl.load(run).predict(image).probabilities.values()) == pytest.approx(1)
     page = (run / "report.html").read_text()

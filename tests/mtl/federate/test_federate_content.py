@@ -39,7 +39,7 @@ def desk(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stage(desk: Path) -> StageFolder:
-    (folder,) = (desk / "runs/tiny/stages").glob("3-*")
+    (folder,) = (desk / "runs/tiny-federated/stages").glob("3-*")
     return StageFolder(folder)
 
 
@@ -53,7 +53,7 @@ def content(desk: Path, stage: StageFolder) -> FederateContent:
 
 def test_json_is_what_lies_in_the_folder(desk: Path) -> None:
     told = json.loads((desk / "told.json").read_text())
-    kept = json.loads((desk / "runs/tiny/federate.json").read_text())
+    kept = json.loads((desk / "runs/tiny-federated/federate.json").read_text())
     assert set(told) == {"run", "report", *kept}
     assert {name: told[name] for name in kept} == kept
     assert (desk / told["report"]).is_file()
@@ -83,7 +83,7 @@ def test_privacy_stands_where_it_is_looked_for(desk: Path) -> None:
     for one in told["federation"]["clients"]:
         assert one["spent"] == {"1": [2.0, 2.0]}
         assert one["noise"] > 0
-    page = unescape((desk / "runs/tiny/report.html").read_text())
+    page = unescape((desk / "runs/tiny-federated/report.html").read_text())
     assert told["guarantee"] in page
     assert "noisy least squares" not in page  # that is a system of the comparison
     assert "each client tells two sums with Gaussian noise, once" in page
@@ -98,19 +98,21 @@ def test_the_same_call_trains_nothing_and_another_epsilon_does(desk: Path, rende
     assert (
         json.loads(again.stdout)["federation"] == json.loads((desk / "told.json").read_text())["federation"]
     )
-    before = set((desk / "runs/tiny/stages").iterdir())
+    before = set((desk / "runs/tiny-federated/stages").iterdir())
     other = called(*arguments(rendered, *CALL[:-1], "8", "--name", "eight"), cwd=desk)
     assert other.returncode == 0, other.stderr
     assert "(8, 0.001)-differentially private" in other.stdout
-    assert "Wrote runs/eight" in other.stdout
-    assert {path.name for path in (desk / "runs/eight/stages").glob("3-*")}.isdisjoint(
+    assert "Wrote runs/eight-federated" in other.stdout
+    assert {path.name for path in (desk / "runs/eight-federated/stages").glob("3-*")}.isdisjoint(
         path.name for path in before
     )
 
 
 def test_a_plain_run_does_not_take_a_federations_folder(desk: Path, rendered: Path) -> None:
     words = arguments(rendered)
-    done = called("run", "--weights", "none", "--name", "tiny", "--stages", "1,3", *words[8:12], cwd=desk)
+    done = called(
+        "run", "--weights", "none", "--name", "tiny-federated", "--stages", "1,3", *words[8:12], cwd=desk
+    )
     assert done.returncode == 2, done.stderr
     assert "tiny" in done.stderr
 
