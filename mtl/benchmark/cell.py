@@ -39,7 +39,7 @@ def run_cell(folder: Path, cell: Cell, settings: BenchmarkSettings, steps: Steps
     """
     design = settings.benchmark
     place, trained = folder / "cells" / cell.name, {}
-    for variant, chosen in variants_of(experiment_of(cell, settings), design).items():
+    for variant, chosen in variants_of(experiment_of(cell, settings), design.variants).items():
         run = RunFolder(place / variant if variant else place, folder / "stages")
         for chain, stages in run_experiment(chosen, run, "", steps, scratch=True).items():
             trained[System(chain, variant)] = stages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -202,7 +202,7 @@ class BenchmarkSettings(Experiment):
                         f"Expected `--variant {name}` to change how stages learn, but got `{key}`: variants share data and splits; "
                         "do compare runs of other data with `mtl compare`"
                     )
-        variants_of(self)
+        variants_of(self, self.benchmark.variants)
         return self
 
     @model_validator(mode="after")
@@ -293,20 +293,19 @@ def experiment_of(cell: Cell, settings: BenchmarkSettings) -> Experiment:
     return Experiment.model_construct(**values)
 
 
-def variants_of(settings: Experiment, design: Design | None = None) -> dict[str, Experiment]:
+def variants_of(settings: Experiment, variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Experiment]:
     """Return the experiment under every variant of the settings, by name; by the empty name where there are none.
 
     Args:
         settings: An experiment, or a benchmark's own settings.
-        design: Of the benchmark; its own if None.
+        variants: Changed keys by name; see `Design`.
 
     Raises:
         ConfigError: If a variant is not possible.
     """
     plain = Experiment.model_construct(**{key: getattr(settings, key) for key in Experiment.model_fields})
-    chosen: Design = design or getattr(settings, "benchmark", None) or Design()
     found = {}
-    for name, changes in chosen.variants.items():
+    for name, changes in variants.items():
         try:
             found[name] = with_changes(plain, changes) if changes else plain
         except ConfigError as error:

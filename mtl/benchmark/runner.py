@@ -40,7 +40,7 @@ def run_benchmark(
     with run.lock():
         run.claim("benchmark")
         settings = settings.model_copy(update={"stages": design.chains[0], "against": design.chains[1:]})
-        for variant in variants_of(settings).values():
+        for variant in variants_of(settings, design.variants).values():
             check_backbones(variant, design.backbones)
         settings = with_rendered_data(settings, reporter)
         write_text(folder / "config.yaml", dump_settings(settings))

@@ -187,7 +187,7 @@ def _stacked(stage: StageContent) -> str:
     first, last = asked.depths
     return (
         f"layers between {first:g} and {last:g} of the depth of {backbone} at rest ({' and '.join(asked.views)}) under least squares, "
-        f"a forest on the colour histogram; both weighed in {asked.folds} grouped blocks of the training and validation parts"
+        f"a forest on the colour histogram; both weighed in {asked.folds} grouped blocks inside the training part"
     )
 
 

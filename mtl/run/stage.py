@@ -185,11 +185,20 @@ class StageMaker:
             RunError: If the parent holds another backbone, or none where one is needed.
         """
         settings, origin = self.experiment.stage(number), parent.record()
-        classical = ClassicalLearner(
-            settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, progress
-        )
-        if not settings.needs_backbone:
-            return classical
+        at_rest = StackedLearner if settings.learner == STACKED else ClassicalLearner
+        if settings.needs_backbone:
+            self._check_backbone(number, parent)
+        if settings.learner != "network":
+            return at_rest(
+                settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, progress
+            )  # fmt: skip
+        bank = _feature_bank(origin, settings, data, preprocess)
+        return NetworkLearner(
+            settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, flips, progress, bank, watch
+        )  # fmt: skip
+
+    def _check_backbone(self, number: int, parent: StageFolder) -> None:
+        origin = parent.record()
         if not parent.weights.is_file():
             raise RunError(
                 f"Expected {parent.path} to leave a backbone to stage {number}, but its learner is no network; do begin from a stage before it"
@@ -199,16 +208,6 @@ class StageMaker:
                 f"Expected `--from` to hold weights of {self.experiment.backbone}, but it holds {origin.weights.backbone}; "
                 f"do give --backbone {origin.weights.backbone}"
             )
-        if settings.learner == STACKED:
-            return StackedLearner(
-                settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, progress
-            )  # fmt: skip
-        if settings.learner != "network":
-            return classical
-        bank = _feature_bank(origin, settings, data, preprocess)
-        return NetworkLearner(
-            settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, flips, progress, bank, watch
-        )  # fmt: skip
 
     def _key(
         self, number: int, settings: StageSettings, data: Assembled, split: Split, origin: StageRecord

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from segmentation.settings import Hardware
 from stages.classical_settings import DEEP, ClassicalSettings
+from stages.learners.at_rest import LearnerAtRest
 from stages.learners.classical.features import Extractor
 from stages.learners.classical.fitting import fit_pipeline
 from stages.learners.classical.pipelines import members
 from stages.learners.classical.saving import load_pipelines, save_pipelines
 from stages.learners.model import Fitting, Floats, Image, Model
-from stages.learners.network.weights import WeightRecord
 from stages.preprocess import Preprocess
-from stages.settings import PreprocessSettings, StageSettings
+from stages.settings import PreprocessSettings
 from stages.task import Task
 
 __all__ = ["ClassicalLearner", "ClassicalModel"]
@@ -88,25 +86,8 @@ class ClassicalModel(Model):
         return cls(load_pipelines(folder), extractor, classes, preprocess)
 
 
-@dataclass(frozen=True)
-class ClassicalLearner:
-    """Fits a classifier on features of the images, and of the backbone of the stage before where `deep` is among them.
-
-    Attributes:
-        settings: Of the stage.
-        weights: Where that backbone came from.
-        start: Weight file of the stage before.
-        seed: All randomness follows from it.
-        hardware: What deep features are computed on.
-        progress: Told about every step.
-    """
-
-    settings: StageSettings
-    weights: WeightRecord
-    start: Path
-    seed: int
-    hardware: Hardware = field(default_factory=Hardware)
-    progress: Callable[[int, int, str], None] | None = None
+class ClassicalLearner(LearnerAtRest):
+    """Fits a classifier on features of the images, and of the backbone of the stage before where `deep` is among them."""
 
     def fit(self, task: Task, folder: Path) -> tuple[ClassicalModel, Fitting]:
         """Fit on the training part, tuned by grouped folds inside it; see `stages.learners.model.Learner`.
@@ -147,10 +128,6 @@ class ClassicalLearner:
         model.save(folder)
         self._tell(total, total, "")
         return model, Fitting((), 0, time.perf_counter() - started, 0)
-
-    def _tell(self, done: int, total: int, text: str) -> None:
-        if self.progress:
-            self.progress(done, total, text)
 
 
 def _segmented(settings: PreprocessSettings) -> bool:

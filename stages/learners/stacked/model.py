@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +18,7 @@ from segmentation.engine import pick_device
 from segmentation.files import write_tensors
 from segmentation.settings import Hardware
 from stages.errors import ModelError
+from stages.learners.at_rest import LearnerAtRest
 from stages.learners.classical.colour import colour_histogram
 from stages.learners.classical.saving import load_pipelines, save_pipelines
 from stages.learners.model import Fitting, Floats, Image, Model
@@ -36,7 +36,7 @@ from stages.learners.stacked.closed_form import (
 )
 from stages.learners.stacked.depths import DepthFeatures, layers_between
 from stages.preprocess import Preprocess
-from stages.settings import HeadSettings, StageSettings
+from stages.settings import HeadSettings
 from stages.task import Task
 
 __all__ = ["STACKED_FILE", "StackedLearner", "StackedModel"]
@@ -137,25 +137,8 @@ class StackedModel(Model):
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class StackedLearner:
-    """Fits a head in closed form on what the backbone of the stage before says, and a forest on colour.
-
-    Attributes:
-        settings: Of the stage.
-        weights: Where the backbone came from.
-        start: Weight file of the stage before.
-        seed: Of the forest.
-        hardware: What features are computed on.
-        progress: Told about every step.
-    """
-
-    settings: StageSettings
-    weights: WeightRecord
-    start: Path
-    seed: int
-    hardware: Hardware = field(default_factory=Hardware)
-    progress: Callable[[int, int, str], None] | None = None
+class StackedLearner(LearnerAtRest):
+    """Fits a head in closed form on what the backbone of the stage before says, and a forest on colour."""
 
     def fit(self, task: Task, folder: Path) -> tuple[StackedModel, Fitting]:
         """Fit on the training and validation parts; blocks inside the training part choose strength, temperature and weights.
@@ -175,28 +158,29 @@ class StackedLearner:
         total = len(task.images) + settings.folds + 1
         described = self._described(features, task.images, total)
         features.remember(task.images, described)
+        colours = colour_histogram(task.images)
         rows = np.sort(task.rows["train"])
         labels, groups = task.labels[rows], task.groups[rows]
         if len(np.unique(labels)) < 2:
             raise ModelError(
                 f"Expected the training part to hold two classes or more, but got {task.classes[labels[0]]} alone; do add data"
             )
-        colours = colour_histogram(task.images[rows])
         folds = block_folds(labels, groups, settings.folds)
         seen = {strength: np.zeros((len(rows), classes)) for strength in STRENGTHS}
         told = np.zeros((len(rows), classes))
         for fold in range(folds.max() + 1 if folds.any() else 0):
             out = folds == fold
-            heads = LeastSquares.path(described[rows[~out]], labels[~out], classes)
+            kept, left = rows[~out], rows[out]
+            heads = LeastSquares.path(described[kept], labels[~out], classes)
             for strength, head in heads.items():
-                seen[strength][out] = head(described[rows[out]])
-            told[out] = _votes(self._forest(colours[~out], labels[~out]), colours[out], classes)
+                seen[strength][out] = head(described[left])
+            told[out] = _votes(self._forest(colours[kept], labels[~out]), colours[left], classes)
             self._tell(len(task.images) + fold, total, "blocks")
         strength, temperature, weights = _chosen(seen, told, labels) if folds.any() else _UNTOLD
 
         def fitted(rows: Any) -> StackedModel:
             head = LeastSquares.path(described[rows], task.labels[rows], classes)[strength]
-            forest = self._forest(colour_histogram(task.images[rows]), task.labels[rows])
+            forest = self._forest(colours[rows], task.labels[rows])
             return StackedModel(
                 features, head, temperature, forest, weights, self.weights, task.classes, task.preprocess
             )
@@ -220,10 +204,6 @@ class StackedLearner:
 
     def _forest(self, colours: Any, labels: Any) -> RandomForestClassifier:
         return RandomForestClassifier(_TREES, n_jobs=-1, random_state=self.seed).fit(colours, labels)
-
-    def _tell(self, done: int, total: int, text: str) -> None:
-        if self.progress:
-            self.progress(done, total, text)
 
 
 _UNTOLD = (0.1, 0.3, (0.5, 0.5))

@@ -133,7 +133,7 @@ def test_variants_are_the_configuration_with_some_keys_changed() -> None:
     assert list(by_flag.benchmark.systems()) == ["plain", "long", "flat"]
     (cell, *_) = cells_of(by_flag)
     base = experiment_of(cell, by_flag)
-    found = variants_of(base, by_flag.benchmark)
+    found = variants_of(base, by_flag.benchmark.variants)
     assert found["plain"] == base
     assert found["long"].multi_cell.train.epochs == 9
     assert found["long"].multi_cell.head.hidden == ()
