@@ -19,7 +19,7 @@ from mtl.statistics import (
     compare_pairs,
     delong_test,
     friedman,
-    holm,
+    holm_defined,
     mcnemar,
     nemenyi,
     self_check,
@@ -179,13 +179,8 @@ def compare_predictions(first: Predictions, second: Predictions) -> ImageTests:
 def _adjust(pairs: list[Comparison]) -> tuple[float | None, ...]:
     if len(pairs) < 2:
         return (None,) * len(pairs)
-    # A test that is not defined is no comparison that was made.
-    places = [place for place, pair in enumerate(pairs) if np.isfinite(pair.main.p)]
-    found: list[float | None] = [None] * len(pairs)
-    if places:
-        for place, p in zip(places, holm([pairs[place].main.p for place in places]), strict=True):
-            found[place] = float(p)
-    return tuple(found)
+    adjusted = holm_defined([pair.main.p for pair in pairs])
+    return tuple(float(p) if np.isfinite(p) else None for p in adjusted)
 
 
 def _delong(first: Predictions, second: Predictions, names: list[str]) -> list[TestResult]:

@@ -16,7 +16,7 @@ from mtl.ensemble.members import Member
 from mtl.ensemble.selection import Selection, select
 from mtl.ensemble.settings import EnsembleSettings, Rule
 from mtl.runs import Predictions
-from mtl.statistics import holm
+from mtl.statistics import holm_defined
 from stages.learners.ensemble.choose import (
     Chosen,
     Fit,
@@ -315,20 +315,11 @@ def _against(main: Method, others: Sequence[Method], settings: EnsembleSettings)
         )  # fmt: skip
 
     tests = [compare_predictions(_rows(main), _rows(other)) for other in others]
-    adjusted = _holm([one.tests[0].p for one in tests])
+    adjusted = holm_defined([one.tests[0].p for one in tests])
     return tuple(
-        Against(other.name, difference(other, "accuracy"), difference(other, "macro_f1"), test, p)
+        Against(other.name, difference(other, "accuracy"), difference(other, "macro_f1"), test, float(p))
         for other, test, p in zip(others, tests, adjusted, strict=True)
     )
-
-
-def _holm(values: Sequence[float]) -> list[float]:
-    found = [float("nan")] * len(values)
-    known = [place for place, p in enumerate(values) if np.isfinite(p)]  # one group alone permits none
-    if known:
-        for place, p in zip(known, holm([values[place] for place in known]), strict=True):
-            found[place] = float(p)
-    return found
 
 
 def _rows(method: Method) -> Table:

@@ -16,6 +16,7 @@ from mtl.predict.groups import group_images
 from mtl.progress import Reporter
 from mtl.report.figures import PALETTE, legend_above, new_figure
 from mtl.run.load import load
+from mtl.run.scoring import group_name
 from mtl.segment.inputs import find_images
 from segmentation.files import make_folder, write_bytes
 from stages.data.images import decode_rgb
@@ -152,7 +153,7 @@ def _samples(text: str) -> list[_Item]:
 
     source = parse_source(text, "IMAGES_OR_DATA")
     return [
-        _Item(one.name, one.label, one.group or one.name, source.dataset, lambda own=one: load_rgb(own))  # type: ignore[misc]
+        _Item(one.name, one.label, group_name(one), source.dataset, lambda own=one: load_rgb(own))  # type: ignore[misc]
         for one in read_dataset(source.dataset, source.folder)
     ]
 

@@ -18,6 +18,7 @@ from mtl.reproduce.settings import ReproduceSettings
 from mtl.run.backbone import check_backbones
 from mtl.run.chain import prepare, run_experiment
 from mtl.run.rendered import with_rendered_data
+from mtl.run.scoring import group_name
 from mtl.run.stage import imagenet_stage
 from mtl.runs import Predictions, RunFolder, StageFolder, stage_key
 from stages.assemble import Assembled, make_task
@@ -208,7 +209,7 @@ class PaperRun:
             f"groups: {data.unit}; {parts.method}"
         )
         said = votes.argmax(axis=1).astype(np.int64)
-        groups = tuple(sample.group or sample.name for sample in samples)
+        groups = tuple(map(group_name, samples))
         return Said(data.classes, task.labels[test], said, groups)
 
     def _ensemble(

@@ -16,7 +16,7 @@ from mtl.statistics.paired import paired_t, wilcoxon
 from mtl.statistics.power import Power, corrected_t_power, power_limit, power_of, repeats_needed
 from mtl.statistics.predictions import mcnemar
 from mtl.statistics.resampling import bootstrap_difference
-from mtl.statistics.several import FriedmanResult, NemenyiResult, friedman, holm, nemenyi
+from mtl.statistics.several import FriedmanResult, NemenyiResult, friedman, holm, holm_defined, nemenyi
 from mtl.statistics.verdict import verdict_of
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "fraction_of",
     "friedman",
     "holm",
+    "holm_defined",
     "independent_t",
     "mcnemar",
     "nemenyi",

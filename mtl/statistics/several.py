@@ -14,7 +14,7 @@ from mtl.statistics._errors import expected
 from mtl.statistics._result import TestResult
 from mtl.statistics.paired import differences_of
 
-__all__ = ["FriedmanResult", "NemenyiResult", "friedman", "holm", "nemenyi"]
+__all__ = ["FriedmanResult", "NemenyiResult", "friedman", "holm", "holm_defined", "nemenyi"]
 
 _ASSUMES = "rows (data sets) are independent; repeats over one data set are not"
 
@@ -88,6 +88,23 @@ def holm(p: npt.ArrayLike) -> Floats:
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(steps, 1.0)
     return adjusted
+
+
+def holm_defined(p: npt.ArrayLike) -> Floats:
+    """Return `holm` of the p-values that are defined; NaN stays NaN: a test that is not defined is no comparison that was made.
+
+    Args:
+        p: p-values (m,), or NaN.
+
+    Examples:
+        >>> holm_defined([0.01, float("nan"), 0.03]).round(2).tolist()
+        [0.02, nan, 0.03]
+    """
+    found = np.array(p, np.float64)
+    known = np.isfinite(found)
+    if known.any():
+        found[known] = holm(found[known])
+    return found
 
 
 def friedman(scores: npt.ArrayLike, names: Sequence[str]) -> FriedmanResult:
