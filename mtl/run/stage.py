@@ -138,17 +138,9 @@ class StageMaker:
             if follows():
                 folder.wait()
                 return folder
-            judged = fitting.held_out or model
-            said = judged.calibrate(task)
-            model.calibration = judged.calibration
-            if said is not None:  # what ensembles and thresholds are chosen on
-                watched = [data.samples[row] for row in task.rows["validation"]]
-                write_predictions(
-                    folder.path / "validation.csv", watched, data.classes, judged.calibrated(said)
-                )
-            if number == 2:
-                model.frame = cell_frame([data.samples[row] for row in task.rows["train"]])
-            model.save(folder.path)
+            if not fitting.private:
+                self._measure(number, data, task, folder, model, fitting)
+                model.save(folder.path)
             write_json(folder.path / "learned.json", parent.learned().after(data.samples, split).parts)
             write_record(
                 folder.path / "stage.json",
@@ -158,6 +150,19 @@ class StageMaker:
             )
             (folder.path / "last.ckpt").unlink(missing_ok=True)
         return folder
+
+    def _measure(
+        self, number: int, data: Assembled, task: Task, folder: StageFolder, model: Model, fitting: Fitting
+    ) -> None:
+        """Give the model what training and validation part tell besides its weights: how sure it may be, how cells are cut."""
+        judged = fitting.held_out or model
+        said = judged.calibrate(task)
+        model.calibration = judged.calibration
+        if said is not None:  # what ensembles and thresholds are chosen on
+            watched = [data.samples[row] for row in task.rows["validation"]]
+            write_predictions(folder.path / "validation.csv", watched, data.classes, judged.calibrated(said))
+        if number == 2:
+            model.frame = cell_frame([data.samples[row] for row in task.rows["train"]])
 
     def learner(
         self,

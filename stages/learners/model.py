@@ -57,6 +57,7 @@ class Fitting:
         seconds: Of the training.
         parameters: Numbers that were learned or can be; 0 for learners that have none to count.
         held_out: The same learned without the validation part, where the model itself learned that part, too: certainty is measured on it.
+        private: Whether training images are promised privacy: nothing else that was measured on them may go into the model.
     """
 
     history: tuple[Mapping[str, float], ...]
@@ -64,6 +65,7 @@ class Fitting:
     seconds: float
     parameters: int
     held_out: Model | None = None
+    private: bool = False
 
 
 @dataclass(frozen=True)

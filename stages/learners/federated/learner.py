@@ -131,7 +131,13 @@ class FederatedLearner:
             if self.settings.strategy != "fedbn":
                 (client.folder / "weights.safetensors").unlink(missing_ok=True)
         parameters = sum(parameter.numel() for parameter in model.network.parameters())
-        return model, Fitting(tuple(history), best, time.perf_counter() - started, parameters)
+        return model, Fitting(
+            tuple(history),
+            best,
+            time.perf_counter() - started,
+            parameters,
+            private=self.settings.dp != "none",
+        )
 
     def _rounds(
         self, task: Task, clients: list[Client], folder: Path

@@ -98,6 +98,12 @@ def test_the_same_call_trains_nothing_and_another_epsilon_does(desk: Path, rende
     assert (
         json.loads(again.stdout)["federation"] == json.loads((desk / "told.json").read_text())["federation"]
     )
+    (stage,) = (desk / "runs/tiny-federated/stages").glob("3-*")
+    model = json.loads((stage / "model.json").read_text())
+    # What was measured on training images without noise would undo what epsilon promises.
+    assert model["certainty"] is None
+    assert model["frame"] is None
+    assert not list(stage.rglob("surroundings*"))
     before = set((desk / "runs/tiny-federated/stages").iterdir())
     other = called(*arguments(rendered, *CALL[:-1], "8", "--name", "eight"), cwd=desk)
     assert other.returncode == 0, other.stderr
