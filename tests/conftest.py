@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -28,6 +28,19 @@ TINY_BACKBONE = "test_resnet"
 def interruptible() -> None:
     """Let a process be stopped by SIGINT (as `preexec_fn`): what a shell starts in the background inherits that it is ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def noise_folder(root: Path, labels: Sequence[str], each: int) -> Path:
+    """A folder of images of noise, 40 x 50 px, so many of each label."""
+    import numpy as np
+    from PIL import Image
+
+    for number, label in enumerate(labels):
+        (root / label).mkdir()
+        for i in range(each):
+            pixels = np.random.default_rng(10 * number + i).integers(0, 256, (40, 50, 3), np.uint8)
+            Image.fromarray(pixels).save(root / label / f"{i}.png")
+    return root
 
 
 def called(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import tiny_experiment
-from PIL import Image
+from conftest import noise_folder, tiny_experiment
 from sklearn.metrics import f1_score
 
 from mtl.records import Comparison
@@ -24,13 +23,7 @@ LABELS = ("normal", "L1", "L2", "L3")
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("elsewhere")
-    for number, label in enumerate(LABELS):
-        (root / label).mkdir()
-        for i in range(5):
-            pixels = np.random.default_rng(10 * number + i).integers(0, 256, (40, 50, 3), np.uint8)
-            Image.fromarray(pixels).save(root / label / f"{i}.png")
-    return root
+    return noise_folder(tmp_path_factory.mktemp("elsewhere"), LABELS, 5)
 
 
 def _read(path: Path) -> list[dict[str, str]]:

@@ -130,13 +130,17 @@ def test_fedprox_keeps_clients_nearer_to_where_they_began(tmp_path: Path) -> Non
 
 
 def test_no_socket_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
     def refuse(*arguments: object, **more: object) -> None:
+        asked.append(arguments)
         raise AssertionError("a socket was asked for")
 
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     _, samples = make_task()
     fit(make_learner(tmp_path, samples, rounds=1), tmp_path / "run")
+    assert asked == []  # nor was the refusal swallowed
 
 
 def test_flower_tells_nobody_that_it_is_used() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,17 @@ def learn(task: Task, folder: Path, **stacked: object) -> tuple[StackedModel, Fi
     return StackedLearner(settings, record, weights, 0).fit(task, folder)
 
 
+def learn_twice(task: Task, part: str, folder: Path) -> list[tuple[StackedModel, Fitting]]:
+    """Learn a task, and the same with every label of a part turned round."""
+    other = task.labels.copy()
+    other[task.rows[part]] = 1 - other[task.rows[part]]
+    found = []
+    for name, labels in (("true", task.labels), ("turned", other)):
+        (folder / name).mkdir()
+        found.append(learn(replace(task, labels=labels), folder / name))
+    return found
+
+
 def test_it_sees_shape_where_colour_says_nothing_and_is_the_same_after_saving(tmp_path: Path) -> None:
     task = make_task()
     model, fitting = learn(task, tmp_path)
@@ -77,13 +89,7 @@ def test_it_gives_way_to_colour_where_colour_decides(tmp_path: Path) -> None:
 
 def test_what_the_test_part_holds_decides_nothing(tmp_path: Path) -> None:
     task = make_task()
-    other = task.labels.copy()
-    other[task.rows["test"]] = 1 - other[task.rows["test"]]
-    lied = Task(task.images, other, task.rows, task.classes, task.preprocess, task.groups)
-    folders = [tmp_path / name for name in "ab"]
-    for folder in folders:
-        folder.mkdir()
-    one, two = (learn(given, folder)[0] for given, folder in zip((task, lied), folders, strict=True))
+    (one, _), (two, _) = learn_twice(task, "test", tmp_path)
     np.testing.assert_array_equal(
         one.prepared_probabilities(task.images), two.prepared_probabilities(task.images)
     )
@@ -91,13 +97,7 @@ def test_what_the_test_part_holds_decides_nothing(tmp_path: Path) -> None:
 
 def test_what_certainty_is_measured_with_never_saw_the_validation_part(tmp_path: Path) -> None:
     task = make_task()
-    other = task.labels.copy()
-    other[task.rows["validation"]] = 1 - other[task.rows["validation"]]
-    lied = Task(task.images, other, task.rows, task.classes, task.preprocess, task.groups)
-    folders = [tmp_path / name for name in "ab"]
-    for folder in folders:
-        folder.mkdir()
-    one, two = (learn(given, folder) for given, folder in zip((task, lied), folders, strict=True))
+    one, two = learn_twice(task, "validation", tmp_path)
     assert one[1].held_out is not None
     assert two[1].held_out is not None
     np.testing.assert_array_equal(
