@@ -19,6 +19,7 @@ from mtl.cli import (
     backbones,
     benchmark,
     data,
+    doctor,
     ensemble,
     federate,
     predict,
@@ -57,6 +58,7 @@ app.command()(reproduce.reproduce)
 app.command("configs")(run.configs)
 app.command("backbones")(backbones.backbones)
 app.add_typer(data.app, name="data")
+app.command()(doctor.doctor)
 app.add_typer(tune.app, name="tune")
 app.command()(tune.dashboard)
 app.add_typer(segment.app, name="segment")
