@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
+from typing import TypeGuard
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from stages.learners.model import Floats, Image, Model
 from stages.learners.network.model import NetworkModel
 from stages.learners.network.network import Network
 
-__all__ = ["GRAD_CAM", "OCCLUSION", "Explainer", "Explanation", "side_by_side"]
+__all__ = ["GRAD_CAM", "OCCLUSION", "Explainer", "Explanation", "can_explain", "side_by_side"]
 
 GRAD_CAM, OCCLUSION = "Grad-CAM", "occlusion"
 _WINDOW, _STRIDE = 4, 8  # parts of the image's side
@@ -44,6 +45,11 @@ class Explanation:
     maps: Mapping[str, Map]
 
 
+def can_explain(model: Model) -> TypeGuard[NetworkModel]:
+    """Say whether a model has a network whose view can be drawn."""
+    return isinstance(model, NetworkModel)
+
+
 class Explainer:
     """Explains a model, on a copy of its network; threads take turns.
 
@@ -55,7 +61,7 @@ class Explainer:
     """
 
     def __init__(self, model: Model) -> None:
-        if not isinstance(model, NetworkModel):
+        if not can_explain(model):
             raise ModelError(
                 f"Expected a network to explain, but got a model of kind {model.kind}; do explain a stage that trained a network"
             )

@@ -21,12 +21,14 @@ from mtl.cli import (
     data,
     doctor,
     ensemble,
+    export,
     federate,
     predict,
     reproduce,
     run,
     runs,
     segment,
+    serve,
     tune,
 )
 from mtl.errors import FailedError, MtlError, WriteError
@@ -50,11 +52,13 @@ app.command()(run.run)
 app.command()(run.report)
 app.command()(predict.predict)
 app.command()(predict.embed)
+app.command()(serve.serve)
 app.add_typer(runs.app, name="runs")
 app.command()(benchmark.benchmark)
 app.command()(benchmark.compare)
 app.command()(ensemble.ensemble)
 app.command()(reproduce.reproduce)
+app.command()(export.export)
 app.command("configs")(run.configs)
 app.command("backbones")(backbones.backbones)
 app.add_typer(data.app, name="data")

@@ -20,6 +20,7 @@ from mtl.runs import StageFolder, stage_key
 from mtl.segment.methods import Seen, Seer, Tell
 from segmentation.cells import Cell
 from stages.data.images import decode_rgb
+from stages.export.formats import EXPORT_FOLDER
 from stages.learners.model import Model, load_model
 
 __all__ = ["Predictor", "cut_cell"]
@@ -88,9 +89,20 @@ class Predictor:
         if number not in self.stages:
             return None
         model = load_model(self.stages[number].path)
+        if self.settings.engine != "torch":
+            self._engine(model, self.stages[number].path / EXPORT_FOLDER)
         # What a model chooses when it is first asked shall not be chosen by several threads at once.
         model.answers([np.full((32, 32, 3), 200, np.uint8)])
         return model
+
+    def _engine(self, model: Model, folder: Path) -> None:
+        from stages.export.engines import fastest, use_engine
+        from stages.export.graph import network_of
+
+        network, asked = network_of(model), self.settings.engine
+        chosen = fastest(network, folder) if asked == "auto" else asked
+        if chosen != "torch":
+            use_engine(network, chosen, folder)
 
     @property
     def frame(self) -> float:
@@ -100,7 +112,8 @@ class Predictor:
     def key(self) -> str:
         """Return what, besides the image, decides the answer."""
         keys = {number: stage.identity().key for number, stage in self.stages.items()}
-        return stage_key(self.seer.key(), keys, self.blast)
+        engine = () if self.settings.engine == "torch" else (self.settings.engine,)
+        return stage_key(self.seer.key(), keys, self.blast, *engine)
 
     def predict(self, image: Image | Path | str, tell: Tell | None = None) -> FieldSaid:
         """Answer one image: an array (H, W, 3) uint8 RGB, or a file.

@@ -30,5 +30,9 @@ class PredictSmears(Settings):
     )
     geojson: bool = Field(True, description="outlines of cells for QuPath, a file an image")
     coco: bool = Field(True, description="outlines of cells of all images as COCO")
+    engine: Literal["torch", "onnx", "openvino", "auto"] = Field(
+        "torch",
+        description="what networks run on: torch, what `mtl export` wrote (onnx, openvino), or auto, the fastest of them here",
+    )
     explain: bool = Field(False, description="pictures of where the networks looked")
     segment: SegmentImages = Field(default_factory=SegmentImages)

@@ -21,7 +21,7 @@ from stages.data.sample import Sample
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MAX_SIDE", "MIN_SIDE", "content_key", "load_mask", "load_rgb"]
+__all__ = ["MAX_SIDE", "MIN_SIDE", "check_header", "content_key", "decode_rgb", "load_mask", "load_rgb"]
 
 MIN_SIDE = 16
 MAX_SIDE = 12_000
@@ -74,11 +74,26 @@ def load_rgb(sample: Sample) -> npt.NDArray[np.uint8]:
 def decode_rgb(path: Path) -> npt.NDArray[np.uint8]:
     """Return the pixels of a file (H, W, 3) uint8 RGB; see `load_rgb`."""
     with _open(path) as image:
-        _check_size(path, image.size)
-        kind = _not_rgb(image)
-        if kind:
-            raise BadFileError(Problem(show(path), "an 8-bit RGB image", kind, _CONVERT))
+        _check_header(path, image)
         return _pixels(path, image)
+
+
+def check_header(path: Path) -> tuple[int, int]:
+    """Return width and height of a file that `decode_rgb` would take by its header; no pixel is decoded.
+
+    Raises:
+        DataError: See `load_rgb`.
+    """
+    with _open(path) as image:
+        _check_header(path, image)
+        return image.size
+
+
+def _check_header(path: Path, image: Image.Image) -> None:
+    _check_size(path, image.size)
+    kind = _not_rgb(image)
+    if kind:
+        raise BadFileError(Problem(show(path), "an 8-bit RGB image", kind, _CONVERT))
 
 
 def load_mask(path: Path, shape: tuple[int, int]) -> Labels:

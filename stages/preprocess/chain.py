@@ -65,7 +65,11 @@ class Preprocess:
         Raises:
             SegmentationError: If it cannot be segmented.
         """
-        return resize(self._prepared(image, None)[0], self.settings.image_size, self.settings.fit)
+        return resize(self.before_resizing(image), self.settings.image_size, self.settings.fit)
+
+    def before_resizing(self, image: Image) -> Image:
+        """Return an image (H, W, 3) uint8 RGB after all steps but the last; see `__call__`."""
+        return self._prepared(image, None)[0]
 
     @property
     def identity(self) -> str:

@@ -148,7 +148,7 @@ def test_the_cache_is_measured_and_freed(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_cache_is_never_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache/masks").mkdir(parents=True)
     (tmp_path / "cache/thesis.tex").write_text("years of work")
-    with pytest.raises(ConfigError, match="thesis.tex"):
+    with pytest.raises(ConfigError, match="thesis"):
         clean_cache()
     assert (tmp_path / "cache/masks").is_dir()
 

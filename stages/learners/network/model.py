@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -60,6 +60,8 @@ class NetworkModel(Model):
         self.head = head
         self.flips = flips
         self._inference: Inference | None = None
+        self.engine: Callable[[Image], tuple[Floats, Floats]] | None = None
+        """What answers in place of the network, if anything; see `stages.export.engines`."""
 
     @property
     def device(self) -> torch.device:
@@ -74,6 +76,10 @@ class NetworkModel(Model):
             self._inference = choose_inference(self.network, size, self.weights.backbone)
         return self._inference
 
+    @inference.setter
+    def inference(self, chosen: Inference) -> None:
+        self._inference = chosen
+
     def prepared_probabilities(self, images: Image) -> Floats:
         """Return probabilities (N, K) of prepared images (N, S, S, 3) uint8, each row summing to 1, before calibration."""
         return self.prepared_answers(images)[0]
@@ -81,6 +87,8 @@ class NetworkModel(Model):
     @torch.inference_mode()
     def prepared_embeddings(self, images: Image) -> Floats:
         """Return pooled features (N, F) of prepared images (N, S, S, 3) uint8."""
+        if self.engine is not None and len(images):
+            return self.engine(images)[1]
         rows = []
         for pixels in self._batches(images):
             with self.inference.autocast():
@@ -90,6 +98,8 @@ class NetworkModel(Model):
     @torch.inference_mode()
     def prepared_answers(self, images: Image) -> tuple[Floats, Floats]:
         """Return probabilities (N, K) before calibration and features (N, F) of the images as they stand, in one pass."""
+        if self.engine is not None and len(images):
+            return self.engine(images)
         rows, features = [np.empty((0, len(self.classes)))], [np.empty((0, self.network.width))]
         for pixels in self._batches(images):
             votes, seen = [], []

@@ -1,0 +1,68 @@
+"""What `mtl serve` does: load runs, listen, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mtl.errors import ConfigError, MissingExtraError
+from mtl.predict.predictor import Predictor
+from mtl.serve.settings import ServeSmears
+
+__all__ = ["serve_runs"]
+
+
+def serve_runs(runs: Sequence[Path], settings: ServeSmears, say: Callable[[str], object]) -> None:
+    """Serve runs until stopped.
+
+    Args:
+        runs: Run folders, folders of stages, or of ensembles.
+        settings: Host, token, limits, and how smears are answered.
+        say: Told the address.
+
+    Raises:
+        MissingExtraError: If the extra `serve` is not installed.
+        ConfigError: If two runs have one name, or the address cannot be listened on.
+        RunError: If a run is not finished.
+    """
+    try:
+        import python_multipart  # noqa: F401 - FastAPI needs it for uploads
+        import uvicorn
+
+        from mtl.serve.app import create_app
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Expected {error.name} to be installed, but it is not; do `pip install 'mtl[serve]'`"
+        ) from error
+    names = [run.resolve().name for run in runs]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"Expected runs of different names, but got {', '.join(names)}; do rename a folder")
+    listening = _listen(settings.host, settings.port)
+    with listening:
+        app = create_app(
+            {name: Predictor(run, settings.predict) for name, run in zip(names, runs, strict=True)}, settings
+        )
+        port = listening.getsockname()[1]
+        shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+        say(
+            f"Serving {', '.join(names)} on http://{shown}:{port}/  API http://{shown}:{port}/api/docs  (Ctrl-C ends it)"
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+        )
+        server.run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name != "nt")
+        found.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            f"Expected `--port` {port} of {host} to be free, but got: {error.strerror or error}; do choose another, or 0"
+        ) from error
+    return found

@@ -1,0 +1,49 @@
+"""What a model says, in plain words: its answer, how sure it is, and when it says nothing."""
+
+from __future__ import annotations
+
+from mtl.predict.records import FieldSaid, Said
+from mtl.serve.records import InWords
+
+__all__ = ["NOTICE", "in_words", "said_in_words"]
+
+NOTICE = "For research. It is no medical device, and no diagnosis may rest on it."
+
+
+def in_words(field: FieldSaid, blast: str | None) -> InWords:
+    """Return an image for a person."""
+    blasts = "" if field.blasts is None else f"Blasts: {field.blasts.to_text()}."
+    return InWords(
+        field=said_in_words(field.said, "image") if field.said else "This run answers cells alone.",
+        blasts=blasts,
+        order=_order(field, blast),
+        cells={cell.cell: said_in_words(cell.said, "cell") if cell.said else "" for cell in field.cells},
+    )
+
+
+def said_in_words(said: Said, what: str) -> str:
+    """Return an answer for a person.
+
+    Args:
+        said: The answer.
+        what: `image` or `cell`.
+    """
+    if said.unlike:
+        return f"No answer: this {what} is unlike everything that the model has learned from. It would say {said.label}, which means nothing here."
+    may = ""
+    if len(said.within) > 1:
+        may = f" It may be {' or '.join(said.within)}: of such sets nine in ten hold the right class."
+    if said.unsure:
+        return f"No answer: the model is not sure enough. The most probable class is {said.label}, at {said.probability:.0%}.{may}"
+    return f"{said.label}, at {said.probability:.0%}.{may}"
+
+
+def _order(field: FieldSaid, blast: str | None) -> tuple[int, ...]:
+    """Return numbers of cells: the likeliest blasts first, or the least sure where no class is of blasts; those unlike the training data last."""
+
+    def place(said: Said | None) -> tuple[bool, float]:
+        if said is None:
+            return True, 0.0
+        return said.unlike, -said.probabilities[blast] if blast else said.probability
+
+    return tuple(cell.cell for cell in sorted(field.cells, key=lambda cell: place(cell.said)))
