@@ -65,6 +65,7 @@ def create_app(predictors: Mapping[str, Predictor], settings: ServeSmears) -> Gu
         openapi_url="/api/openapi.json", responses=_REFUSED,
     )  # fmt: skip
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    app.state.desk = desk
     app.add_exception_handler(RefusedError, _refused)
     _machines(app, desk)
     _people(app, desk, settings)

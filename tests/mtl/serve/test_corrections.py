@@ -1,0 +1,81 @@
+"""What a person corrects becomes manifests that `mtl run` reads; what is said in words is what was answered."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import smear
+from test_api import done
+
+from mtl.predict.records import Said
+from mtl.serve.results import _inert
+from mtl.serve.words import said_in_words
+from stages.data.catalogue import read_dataset
+from stages.data.images import load_rgb
+
+
+@pytest.fixture(scope="module")
+def job(server: Any, rendered: Path) -> Any:
+    begun = server.post("/api/jobs", files=[("files", ("P7/a b.jpg", smear(rendered)))]).json()["job"]
+    return done(server, begun)
+
+
+def test_corrections_are_a_data_set(server: Any, job: Any, tmp_path: Path) -> None:
+    first = job.answer.fields[0].cells[0]
+    told = {"fields": {"0": "L2"}, "cells": {f"0/{first.cell}": "normal"}}
+    answer = server.post(f"/api/jobs/{job.job}/corrections", json=told)
+    assert answer.status_code == 200
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        archive.extractall(tmp_path)
+    (field,) = read_dataset("manifest", tmp_path / "fields/manifest.csv")
+    (cell,) = read_dataset("manifest", tmp_path / "cells/manifest.csv")
+    assert (field.label, field.group, cell.label, cell.group) == ("L2", "P7", "normal", "P7")
+    assert load_rgb(field).shape == (job.answer.fields[0].height, job.answer.fields[0].width, 3)
+    assert min(load_rgb(cell).shape[:2]) >= 16
+    assert "manifest:cells/manifest.csv" in (tmp_path / "README.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {}, {"fields": {"0": "no class"}}, {"fields": {"9": "L1"}}, {"cells": {"0/99999": "normal"}}, {"cells": {"../x": "normal"}},
+        {"cells": {"0/1": "L1"}}, {"fields": {"-1": "L1"}}, {"other": 1},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_corrected_is_one_sentence(server: Any, job: Any, told: dict[str, Any]) -> None:
+    answer = server.post(f"/api/jobs/{job.job}/corrections", json=told)
+    assert answer.status_code in (404, 422)
+    assert answer.json()["detail"]
+
+
+def said(**more: Any) -> Said:
+    plain = {
+        "label": "A",
+        "probabilities": {"A": 0.72, "B": 0.28},
+        "within": ("A",),
+        "unsure": False,
+        "distance": 0.5,
+        "unlike": False,
+    }
+    return Said.model_validate(plain | more)
+
+
+def test_answers_and_silence_in_plain_words() -> None:
+    assert said_in_words(said(), "cell") == "A, at 72%."
+    assert said_in_words(said(within=("A", "B")), "image").endswith(
+        "It may be A or B: of such sets nine in ten hold the right class."
+    )
+    assert said_in_words(said(unsure=True), "image").startswith(
+        "No answer: the model is not sure enough. The most probable class is A, at 72%."
+    )
+    assert said_in_words(said(unlike=True, unsure=True), "cell").startswith(
+        "No answer: this cell is unlike everything"
+    )
+
+
+def test_a_spreadsheet_runs_nothing() -> None:
+    assert [_inert(cell) for cell in ("=1+1", "@x", "P1", 2.5, None)] == ["'=1+1", "'@x", "P1", 2.5, None]
