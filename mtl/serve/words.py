@@ -14,28 +14,33 @@ def in_words(field: FieldSaid, blast: str | None) -> InWords:
     """Return an image for a person."""
     blasts = "" if field.blasts is None else f"Blasts: {field.blasts.to_text()}."
     return InWords(
-        field=said_in_words(field.said, "image") if field.said else "This run answers cells alone.",
+        field=said_in_words(field.said) if field.said else "This run answers cells alone.",
         blasts=blasts,
         order=_order(field, blast),
-        cells={cell.cell: said_in_words(cell.said, "cell") if cell.said else "" for cell in field.cells},
+        cells={cell.cell: _cell(cell.said) if cell.said else "found, no class" for cell in field.cells},
     )
 
 
-def said_in_words(said: Said, what: str) -> str:
-    """Return an answer for a person.
-
-    Args:
-        said: The answer.
-        what: `image` or `cell`.
-    """
+def said_in_words(said: Said) -> str:
+    """Return what is said of an image for a person."""
     if said.unlike:
-        return f"No answer: this {what} is unlike everything that the model has learned from. It would say {said.label}, which means nothing here."
+        return f"No answer: this image is unlike everything that the model has learned from. It would say {said.label}, which means nothing here."
     may = ""
     if len(said.within) > 1:
         may = f" It may be {' or '.join(said.within)}: of such sets nine in ten hold the right class."
     if said.unsure:
         return f"No answer: the model is not sure enough. The most probable class is {said.label}, at {said.probability:.0%}.{may}"
     return f"{said.label}, at {said.probability:.0%}.{may}"
+
+
+def _cell(said: Said) -> str:
+    if said.unlike:
+        return f"no answer, unlike the training data (would be {said.label})"
+    return (
+        f"no answer, unsure (at most {said.label}, {said.probability:.0%})"
+        if said.unsure
+        else f"{said.label}, {said.probability:.0%}"
+    )
 
 
 def _order(field: FieldSaid, blast: str | None) -> tuple[int, ...]:

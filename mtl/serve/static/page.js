@@ -138,20 +138,21 @@ function image(field, words, number, explained) {
   right.append(make("p", { className: "links" }, link(`/api/jobs/${job}/${number}/cells.geojson`, "Cells for QuPath (GeoJSON)")));
   const overlay = make("img", { src: `/api/jobs/${job}/${number}/overlay.png`, alt: `${field.image} with ${field.cells.length} cells outlined in the colours of their classes` });
   const shown = make("article", {}, make("h3", {}, field.image), make("div", { className: "two" }, make("div", {}, overlay), right));
+  if (field.cells.length) shown.append(make("h4", {}, `${field.cells.length} white cells, those to look at first before others`), ...gallery(field, words, number));
   if (explained) shown.append(make("h4", {}, "Where the network looked"), make("img", { src: `/api/jobs/${job}/${number}/explained.png`, alt: `What spoke for the answer of ${field.image}` }));
-  if (field.cells.length) shown.append(make("h4", {}, `${field.cells.length} white cells, those to look at first before others`), gallery(field, words, number));
   return shown;
 }
 
 function gallery(field, words, number) {
-  const list = make("ul", { className: "gallery" });
-  for (const cell of words.order) {
+  const first = make("ul", { className: "gallery" });
+  const rest = make("ul", { className: "gallery" });
+  words.order.forEach((cell, place) => {
     const entry = make("li", {}, make("img", { src: `/api/jobs/${job}/${number}/${cell}.png`, alt: `Cell ${cell}`, loading: "lazy" }));
-    entry.append(make("p", {}, `${cell}: ${words.cells[cell] || "found, no class"}`));
+    entry.append(make("p", {}, `${cell}: ${words.cells[cell]}`));
     if (classes("cells").length) entry.append(choice(`Class of cell ${cell} of ${field.image}`, classes("cells"), keeper(fixes.cells, `${number}/${cell}`)));
-    list.append(entry);
-  }
-  return list;
+    (place < 12 ? first : rest).append(entry);
+  });
+  return rest.children.length ? [first, make("details", {}, make("summary", {}, `${rest.children.length} more`), rest)] : [first];
 }
 
 function link(path, text) {

@@ -11,9 +11,9 @@ import pytest
 from served import smear
 from test_api import done
 
-from mtl.predict.records import Said
+from mtl.predict.records import CellSaid, FieldSaid, Said
 from mtl.serve.results import _inert
-from mtl.serve.words import said_in_words
+from mtl.serve.words import in_words, said_in_words
 from stages.data.catalogue import read_dataset
 from stages.data.images import load_rgb
 
@@ -65,16 +65,41 @@ def said(**more: Any) -> Said:
 
 
 def test_answers_and_silence_in_plain_words() -> None:
-    assert said_in_words(said(), "cell") == "A, at 72%."
-    assert said_in_words(said(within=("A", "B")), "image").endswith(
+    assert said_in_words(said()) == "A, at 72%."
+    assert said_in_words(said(within=("A", "B"))).endswith(
         "It may be A or B: of such sets nine in ten hold the right class."
     )
-    assert said_in_words(said(unsure=True), "image").startswith(
+    assert said_in_words(said(unsure=True)).startswith(
         "No answer: the model is not sure enough. The most probable class is A, at 72%."
     )
-    assert said_in_words(said(unlike=True, unsure=True), "cell").startswith(
-        "No answer: this cell is unlike everything"
+    assert said_in_words(said(unlike=True, unsure=True)).startswith(
+        "No answer: this image is unlike everything"
     )
+
+
+def cell(number: int, **more: Any) -> CellSaid:
+    return CellSaid(
+        cell=number, x=1, y=1, box=(0, 0, 2, 2), area_px=4, nucleus_area_px=2, nucleus_to_cytoplasm=1, touches_border=False,
+        outline=((0, 0), (1, 0), (1, 1)), said=said(**more) if more else None,
+    )  # fmt: skip
+
+
+def test_cells_stand_in_the_order_in_which_a_person_should_look() -> None:
+    cells = (
+        cell(1, probabilities={"A": 0.9, "B": 0.1}), cell(2, probabilities={"A": 0.6, "B": 0.4}, unsure=True),
+        cell(3, probabilities={"A": 0.1, "B": 0.9}, label="B", unlike=True), cell(4),
+    )  # fmt: skip
+    field = FieldSaid(
+        image="x", output="x", width=9, height=9, method="", said=None, cells=cells, blasts=None
+    )
+    assert in_words(field, "B").order == (2, 1, 3, 4)  # the likeliest blast first
+    assert in_words(field, "A").order == (1, 2, 3, 4)
+    assert in_words(field, None).order == (2, 1, 3, 4)  # the least sure first
+    told = in_words(field, None).cells
+    assert told[1] == "A, 90%"
+    assert told[2] == "no answer, unsure (at most A, 60%)"
+    assert told[3] == "no answer, unlike the training data (would be B)"
+    assert told[4] == "found, no class"
 
 
 def test_a_spreadsheet_runs_nothing() -> None:
