@@ -5,9 +5,9 @@ Light on purpose (no torch), so that a configuration is read and checked before 
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 __all__ = ["DISTANCE", "PIXELS", "Hardware", "Precision", "Seed", "Settings"]
 
@@ -36,6 +36,14 @@ class Hardware(Settings):
     accelerator: str = Field("auto", description="auto, cpu, gpu or mps")
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(1, description="how many, or auto for all")
     strategy: str = Field("auto", description="how several share the work, such as ddp")
+    logger: tuple[Literal["csv", "tensorboard", "mlflow"], ...] = Field(
+        (), description="Lightning's loggers that write, too: csv, tensorboard, mlflow"
+    )
     precision: Precision = Field(
         "32-true", description="32-true, bf16-mixed, 16-mixed, or auto: bf16-mixed where it is the faster"
     )
+
+    @field_validator("logger", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value

@@ -26,6 +26,7 @@ from segmentation.engine import (
     Trainable,
     count_processes,
     fit,
+    make_loggers,
     make_trainer,
     mixed_seed,
     process_rank,
@@ -186,7 +187,8 @@ def _fit(
     validate: Validate | None,
 ) -> None:
     callbacks = [*([_Validating(validate)] if validate else []), ledger]
-    trainer = make_trainer(hardware, ledger.epochs, callbacks, clip=_CLIP)
+    loggers = make_loggers(hardware.logger, ledger.checkpoint.parent)
+    trainer = make_trainer(hardware, ledger.epochs, callbacks, clip=_CLIP, loggers=loggers)
     processes = count_processes(trainer)
     if settings.batch_size < processes:
         raise ModelError(

@@ -181,7 +181,7 @@ def overrides(**flags: Any) -> dict[str, Any]:
             found[flag] = _sources("--test", value)
         elif flag in _STAGE_KEYS:
             found |= {f"{stage}.{_STAGE_KEYS[flag]}": value for stage in _STAGES}
-        elif flag in ("accelerator", "devices", "strategy", "precision"):
+        elif flag in ("accelerator", "devices", "strategy", "precision", "logger"):
             found[f"hardware.{flag}"] = value
         else:
             found[flag] = value

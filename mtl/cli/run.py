@@ -91,6 +91,12 @@ def run(
     devices: Devices = None,
     strategy: Strategy = None,
     precision: Precision = None,
+    logger: Annotated[
+        str | None,
+        typer.Option(
+            help="Lightning's loggers that write into each stage's logs: csv,tensorboard,mlflow (extra `logger`)."
+        ),
+    ] = None,
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
@@ -105,7 +111,7 @@ def run(
 
     given = overrides(
         stages=stages, against=against, backbone=backbone, weights=weights, name=name, seed=seed,
-        accelerator=accelerator, devices=devices, strategy=strategy, precision=precision, epochs=epochs,
+        accelerator=accelerator, devices=devices, strategy=strategy, precision=precision, logger=logger, epochs=epochs,
         batch_size=batch_size, learning_rate=learning_rate, image_size=image_size, segment=segment,
         single_cell=single_cell, multi_cell=multi_cell, tests=test,
     )  # fmt: skip

@@ -110,7 +110,7 @@ def _identity(plan: TrainPlan, masked: Masked) -> dict[str, Any]:
     start = read_card(plan.weights).sha256 if plan.weights else None
     # Where it is computed is no part of what is computed; how precisely is.
     settings = plan.model_dump(
-        mode="json", exclude={"name": True, "hardware": {"accelerator", "devices", "strategy"}}
+        mode="json", exclude={"name": True, "hardware": {"accelerator", "devices", "strategy", "logger"}}
     )
     return {**settings, "start_sha256": start, "fingerprint": masked.fingerprint}
 

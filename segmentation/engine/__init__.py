@@ -4,6 +4,7 @@
 """
 
 from segmentation.engine.ledger import Ledger, Progress, Row, Trainable, best_epoch, read_checkpoint
+from segmentation.engine.loggers import make_loggers
 from segmentation.engine.processes import (
     SharedBatches,
     gather_rows,
@@ -24,6 +25,7 @@ __all__ = [
     "fit",
     "gather_rows",
     "in_order",
+    "make_loggers",
     "make_trainer",
     "mixed_seed",
     "pick_device",

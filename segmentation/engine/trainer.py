@@ -12,6 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import Logger
 from torch import nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
@@ -36,6 +37,7 @@ def make_trainer(
     callbacks: Sequence[pl.Callback] = (),
     validates: bool = False,
     clip: float | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> pl.Trainer:
     """Return a Trainer that writes, shows and shuffles nothing by itself, and stops at a loss that is not finite.
 
@@ -45,6 +47,7 @@ def make_trainer(
         callbacks: In their order.
         validates: Whether `fit` gets a validation loader.
         clip: Largest norm of the gradients; None does not clip.
+        loggers: Of `make_loggers`.
 
     Raises:
         ModelError: If the hardware asked for is not there.
@@ -60,6 +63,7 @@ def make_trainer(
         limit_val_batches=1.0 if validates else 0,
         gradient_clip_val=clip,
         callbacks=[_Guard(), *callbacks],
+        logger=list(loggers) or False,
     )
 
 
@@ -171,7 +175,7 @@ def _hush_warnings() -> None:
 
 def _probe(hardware: Hardware) -> pl.Trainer:
     # Lightning alone knows what its words mean on this machine.
-    return _trainer(hardware, strategy=hardware.strategy, precision="32-true")
+    return _trainer(hardware, strategy=hardware.strategy, precision="32-true", logger=False)
 
 
 def _trainer(hardware: Hardware, **more: Any) -> pl.Trainer:
@@ -181,7 +185,6 @@ def _trainer(hardware: Hardware, **more: Any) -> pl.Trainer:
             accelerator=hardware.accelerator,
             devices=hardware.devices,
             num_sanity_val_steps=0,
-            logger=False,
             use_distributed_sampler=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

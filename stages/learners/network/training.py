@@ -19,6 +19,7 @@ from segmentation.engine import (
     Row,
     count_processes,
     fit,
+    make_loggers,
     make_trainer,
     pick_device,
     with_precision,
@@ -117,7 +118,8 @@ def train_stage(
         callbacks: list[pl.Callback] = [ledger, *([_Watching(watch)] if watch else [])]
         if leg and len(ledger.history) == leg.begin:  # else the leg goes on where it was stopped
             callbacks.append(_Beginning(leg))
-        trainer = make_trainer(hardware, epochs, callbacks, len(validation) > 0)
+        loggers = make_loggers(hardware.logger, folder)
+        trainer = make_trainer(hardware, epochs, callbacks, len(validation) > 0, loggers=loggers)
         processes = count_processes(trainer)
         loader = (
             leg.private.loader(train, rules.batch_size, seed)
