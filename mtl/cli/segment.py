@@ -1,4 +1,4 @@
-"""`mtl segment IMAGE`, `mtl segment score` and `mtl segment train`."""
+"""`mtl segment IMAGE`, `mtl segment score`, `mtl segment train` and `mtl segment export`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from mtl.cli.options import (
     given_of,
     show,
 )
+from mtl.export.settings import ExportModel
 from mtl.loading import load_settings
 from mtl.segment.settings import ScoreMasks, SegmentImages
 
@@ -42,7 +43,7 @@ class _ImagesFirst(TyperGroup):
 app = typer.Typer(
     cls=_ImagesFirst,
     no_args_is_help=True,
-    help="Find white cells: `mtl segment IMAGE_OR_FOLDER` (short for `mtl segment images`), `score` and `train`.",
+    help="Find white cells: `mtl segment IMAGE_OR_FOLDER` (short for `mtl segment images`), `score`, `train` and `export`.",
 )
 
 
@@ -205,3 +206,21 @@ def train(
     given |= below("hardware", hardware)
     plan = load_settings(TrainPlan, config or {}, given, sets or ())
     show(train_run(plan, runs), as_json)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="Folder that gets the file.")] = Path("exported"),
+    form: Annotated[str | None, flag_of(ExportModel, "format", "--format")] = None,
+    weights: Annotated[Path | None, flag_of(SegmentImages, "weights")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the network as a file for other engines: bytes of an image in, probabilities of every pixel out (extra `export`).
+
+    It is written only if it gives a rendered smear the same probabilities within 1e-4.
+    """
+    settings = load_settings(ExportModel, {}, given_of(format=form))
+
+    from mtl.export.segmentation import export_pixels
+
+    show(export_pixels(weights, settings.format, out), as_json)

@@ -21,8 +21,8 @@ from stages.learners.network.model import NetworkModel
 
 __all__ = ["Engine", "fastest", "open_engine", "use_engine"]
 
-Engine = Callable[[Image], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
-"""Images (N, H, W, 3) uint8 to calibrated probabilities (N, K) and features (N, F)."""
+Engine = Callable[[Image], tuple[npt.NDArray[np.float32], ...]]
+"""Images (N, H, W, 3) uint8 to what the file gives: calibrated probabilities (N, K) and features (N, F) of a classifier."""
 _BATCH, _ROUNDS = 16, 3
 
 
@@ -112,10 +112,9 @@ def _measured(model: NetworkModel, there: Mapping[str, Path]) -> str:
 def _torch(path: Path) -> Engine:
     run: Any = torch.export.load(path).module()
 
-    def answers(images: Image) -> tuple[Any, Any]:
+    def answers(images: Image) -> tuple[Any, ...]:
         with torch.no_grad():
-            said, seen = run(torch.from_numpy(images))
-        return said.numpy(), seen.numpy()
+            return tuple(one.numpy() for one in run(torch.from_numpy(images)))
 
     return answers
 
@@ -138,9 +137,10 @@ def _openvino(path: Path) -> Engine:
     # Some processors would count in bfloat16 by themselves, which is no parity.
     threads = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     compiled = core.compile_model(core.read_model(path), "CPU", threads)
+    request = compiled.create_infer_request()
 
-    def answers(images: Image) -> tuple[Any, Any]:
-        found = compiled(images)
-        return found[0].copy(), found[1].copy()
+    def answers(images: Image) -> tuple[Any, ...]:
+        found = request.infer([images])
+        return tuple(found[number].copy() for number in range(len(found)))
 
     return answers
