@@ -36,9 +36,9 @@ def main() -> None:
     from stages.data.images import decode_rgb
     from stages.export.engines import use_engine
     from stages.export.formats import EXPORT_FOLDER, FILES
+    from stages.export.graph import network_of
     from stages.learners.model import load_model
     from stages.learners.network.inference import Inference
-    from stages.learners.network.model import NetworkModel
 
     folder = learned_stages(given.run)[given.stage].path
     paths = sorted(
@@ -47,16 +47,11 @@ def main() -> None:
     chosen = [paths[row] for row in np.linspace(0, len(paths) - 1, given.count).round().astype(int)]
     images = [decode_rgb(path) for path in chosen]
 
-    def loaded() -> NetworkModel:
-        model = load_model(folder)
-        assert isinstance(model, NetworkModel)
-        return model
-
-    models = {"torch": loaded(), "torch, 32 bits": loaded()}
+    models = {name: network_of(load_model(folder)) for name in ("torch", "torch, 32 bits")}
     models["torch, 32 bits"].inference = Inference("cpu", Probe(FP32, 1.0, 0.0))
     for form in ("onnx", "openvino"):
         if (folder / EXPORT_FOLDER / FILES[form]).is_file():
-            models[form] = loaded()
+            models[form] = network_of(load_model(folder))
             use_engine(models[form], form, folder / EXPORT_FOLDER)
     said = {name: model.probabilities(images) for name, model in models.items()}
     print(

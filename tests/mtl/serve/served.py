@@ -1,9 +1,10 @@
-"""A server without a process: a small run behind the application, and what a client may send it."""
+"""A server without a process: a small run behind the application, and what a client may send it; a pytest plugin of these tests."""
 
 from __future__ import annotations
 
 import io
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from mtl.predict.predictor import Predictor
-from mtl.serve.app import create_app
+from mtl.predict.settings import PredictSmears
+from mtl.serve.records import JobSaid
 from mtl.serve.settings import ServeSmears
 
 CHEAP = {"predict": {"segment": {"method": "white-cells"}}}
@@ -25,7 +28,11 @@ URL = "http://127.0.0.1"
 @contextmanager
 def client(predictors: dict[str, Predictor], **settings: Any) -> Iterator[Any]:
     """A client of a server that lives as long."""
+    pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+    pytest.importorskip("python_multipart", reason="the extra `serve` is not installed")
     from fastapi.testclient import TestClient
+
+    from mtl.serve.app import create_app
 
     app = create_app(predictors, ServeSmears.model_validate(CHEAP | settings))
     with TestClient(app, base_url=URL, raise_server_exceptions=False) as found:
@@ -78,3 +85,26 @@ def packed_names(named: dict[str, bytes]) -> bytes:
 def smear(rendered: Path) -> bytes:
     """A rendered field."""
     return sorted((rendered / "ALL-IDB1" / "im").iterdir())[0].read_bytes()
+
+
+def done(server: Any, job: str) -> JobSaid:
+    """Wait for a job."""
+    for _ in range(600):
+        told = JobSaid.model_validate(server.get(f"/api/jobs/{job}").json())
+        if told.state in ("done", "failed"):
+            return told
+        time.sleep(0.1)
+    raise AssertionError("the request is never done")
+
+
+@pytest.fixture(scope="session")
+def predictor(tiny_run: Path) -> Predictor:
+    """Of a tiny run, on a method that finds cells fast."""
+    return Predictor(tiny_run, PredictSmears.model_validate(CHEAP["predict"]))
+
+
+@pytest.fixture(scope="module")
+def server(predictor: Predictor) -> Iterator[Any]:
+    """A client that a file's tests share."""
+    with client({"tiny": predictor}) as found:
+        yield found

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from served import client, files, png, smear
+from served import client, done, files, png, smear
 
 from mtl.predict.predictor import Predictor
 from mtl.predict.records import FieldSaid
 from mtl.serve.records import Answered, Health, JobSaid
 
-
-def done(server: Any, job: str) -> JobSaid:
-    for _ in range(600):
-        told = JobSaid.model_validate(server.get(f"/api/jobs/{job}").json())
-        if told.state in ("done", "failed"):
-            return told
-        time.sleep(0.1)
-    raise AssertionError("the request is never done")
+pytest_plugins = ["served"]
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import smear
-from test_api import done
+from served import done, smear
 
 from mtl.predict.records import CellSaid, FieldSaid, Said
 from mtl.serve.results import _inert
 from mtl.serve.words import in_words, said_in_words
 from stages.data.catalogue import read_dataset
 from stages.data.images import load_rgb
+
+pytest_plugins = ["served"]
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from mtl.loading import load_settings
 from mtl.predict.predictor import Predictor
 from mtl.serve.settings import ServeSmears
 
+pytest_plugins = ["served"]
+
 TOKEN = "a long enough token"  # noqa: S105
 
 
