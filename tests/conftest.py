@@ -18,6 +18,7 @@ import pytest
 
 if TYPE_CHECKING:
     from mtl.config import Experiment
+    from mtl.predict.predictor import Predictor
 
 # Test processes run side by side, one a core; so do the commands that they start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -137,3 +138,21 @@ def tiny_run(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mtl.run.execute import execute
 
     return execute(tiny_experiment(rendered), tmp_path_factory.mktemp("tiny"), "mtl run").run
+
+
+@pytest.fixture(scope="session")
+def predictor(tiny_run: Path) -> Predictor:
+    """Of a tiny run, by a method that finds cells fast; it is for reading alone."""
+    from mtl.predict.predictor import Predictor
+    from mtl.predict.settings import PredictSmears
+
+    return Predictor(tiny_run, PredictSmears.model_validate({"segment": {"method": "white-cells"}}))
+
+
+@pytest.fixture(scope="module")
+def server(predictor: Predictor) -> Iterator[Any]:
+    """A client of `mtl serve` that a file's tests share."""
+    from served import client
+
+    with client({"tiny": predictor}) as found:
+        yield found

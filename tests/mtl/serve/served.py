@@ -1,4 +1,4 @@
-"""A server without a process: a small run behind the application, and what a client may send it; a pytest plugin of these tests."""
+"""A server without a process: a small run behind the application, and what a client may send it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ import pytest
 from PIL import Image
 
 from mtl.predict.predictor import Predictor
-from mtl.predict.settings import PredictSmears
 from mtl.serve.records import JobSaid
 from mtl.serve.settings import ServeSmears
 
@@ -95,16 +94,3 @@ def done(server: Any, job: str) -> JobSaid:
             return told
         time.sleep(0.1)
     raise AssertionError("the request is never done")
-
-
-@pytest.fixture(scope="session")
-def predictor(tiny_run: Path) -> Predictor:
-    """Of a tiny run, on a method that finds cells fast."""
-    return Predictor(tiny_run, PredictSmears.model_validate(CHEAP["predict"]))
-
-
-@pytest.fixture(scope="module")
-def server(predictor: Predictor) -> Iterator[Any]:
-    """A client that a file's tests share."""
-    with client({"tiny": predictor}) as found:
-        yield found

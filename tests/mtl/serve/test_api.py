@@ -16,8 +16,6 @@ from mtl.predict.predictor import Predictor
 from mtl.predict.records import FieldSaid
 from mtl.serve.records import Answered, Health, JobSaid
 
-pytest_plugins = ["served"]
-
 
 @pytest.fixture(scope="module")
 def job(server: Any, rendered: Path) -> JobSaid:

@@ -16,8 +16,6 @@ from mtl.serve.words import in_words, said_in_words
 from stages.data.catalogue import read_dataset
 from stages.data.images import load_rgb
 
-pytest_plugins = ["served"]
-
 
 @pytest.fixture(scope="module")
 def job(server: Any, rendered: Path) -> Any:

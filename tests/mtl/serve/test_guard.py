@@ -15,8 +15,6 @@ from mtl.loading import load_settings
 from mtl.predict.predictor import Predictor
 from mtl.serve.settings import ServeSmears
 
-pytest_plugins = ["served"]
-
 TOKEN = "a long enough token"  # noqa: S105
 
 

@@ -17,8 +17,6 @@ from mtl.predict.predictor import Predictor
 from mtl.serve.intake import RefusedError, take_in
 from mtl.serve.settings import Limits
 
-pytest_plugins = ["served"]
-
 HTML = b"<html><script>alert(1)</script></html>"
 HOSTILE = {
     "a bomb": (files(bomb__png=claims(30_000, 30_000)), 422),
