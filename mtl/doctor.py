@@ -141,8 +141,8 @@ def _packages() -> Iterator[Finding]:
     tested, extras = _tested(), dict[str, list[Requirement]]()
     for text in metadata.requires("mtl") or ():
         requirement = Requirement(text)
-        extra = _EXTRA.search(str(requirement.marker or ""))
-        extras.setdefault(extra[1] if extra else "", []).append(requirement)
+        named = _EXTRA.search(str(requirement.marker or ""))
+        extras.setdefault(named[1] if named else "", []).append(requirement)
     for extra, requirements in sorted(extras.items()):
         if extra == "dev":
             continue

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from segmentation.errors import MtlError
-from segmentation.files import write_whole
+from segmentation.files import write_bytes
 from stages.export.graph import INPUT, OUTPUTS
 
 __all__ = [
@@ -111,9 +111,7 @@ def copy_export(path: Path, folder: Path) -> Path:
     """Copy an exported file, whole or not at all; the weights of OpenVINO's first."""
     for source in (path.with_suffix(".bin"), path):
         if source.is_file():
-            write_whole(
-                folder / source.name, lambda temporary, own=source: temporary.write_bytes(own.read_bytes())
-            )  # type: ignore[misc]
+            write_bytes(folder / source.name, source.read_bytes())
     return folder / path.name
 
 
@@ -130,4 +128,4 @@ def _save_onnx(
     )
     proto = made.model_proto
     onnx.helper.set_model_props(proto, dict(told))
-    path.write_bytes(proto.SerializeToString())
+    write_bytes(path, proto.SerializeToString(), durable=False)

@@ -35,7 +35,7 @@ def resized(images: torch.Tensor, size: int, fit: str) -> torch.Tensor:
     mixed = (torch.maximum(tall, wide) > size) & ~area
     down, across = _weights(rows, tall, size, area, mixed), _weights(columns, wide, size, area, mixed)
     shrunk = down @ images.flatten(2).float()
-    shrunk = across @ shrunk.unflatten(2, (-1, 3))
+    shrunk = across @ shrunk.reshape(*shrunk.shape[:2], -1, 3)
     halves_even = area & ~((tall == 2 * size) & (wide == 2 * size))
     whole = torch.where(halves_even, shrunk.round(), (shrunk + 0.5).floor())
     return whole.clamp(0, 255).permute(0, 3, 1, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import time
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -29,7 +30,9 @@ def client(predictors: dict[str, Predictor], **settings: Any) -> Iterator[Any]:
     """A client of a server that lives as long."""
     pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
     pytest.importorskip("python_multipart", reason="the extra `serve` is not installed")
-    from fastapi.testclient import TestClient
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # starlette's own, of anyio
+        from fastapi.testclient import TestClient
 
     from mtl.serve.app import create_app
 
