@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, File, Form, Query, Request, UploadFile
 from fastapi import Path as InPath
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 
@@ -67,6 +68,7 @@ def create_app(predictors: Mapping[str, Predictor], settings: ServeSmears) -> Gu
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.state.desk = desk
     app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(RequestValidationError, _misread)
     _machines(app, desk)
     _people(app, desk, settings)
     return Guard(app, settings)
@@ -74,6 +76,17 @@ def create_app(predictors: Mapping[str, Predictor], settings: ServeSmears) -> Gu
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, getattr(error, "status", 422))
+
+
+async def _misread(request: Request, error: Exception) -> JSONResponse:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": str(error)}
+    where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
+    return JSONResponse(
+        {
+            "detail": f"Expected `{where[:80]}` to be as /api/docs says, but got: {first['msg'][:200]}; do mend it"
+        },
+        422,
+    )
 
 
 def _machines(app: FastAPI, desk: desks.Desk) -> None:

@@ -46,9 +46,9 @@ def _cell(said: Said) -> str:
 def _order(field: FieldSaid, blast: str | None) -> tuple[int, ...]:
     """Return numbers of cells: the likeliest blasts first, or the least sure where no class is of blasts; those unlike the training data last."""
 
-    def place(said: Said | None) -> tuple[bool, float]:
+    def place(said: Said | None) -> tuple[int, float]:
         if said is None:
-            return True, 0.0
-        return said.unlike, -said.probabilities[blast] if blast else said.probability
+            return 2, 0.0
+        return int(said.unlike), -said.probabilities[blast] if blast else said.probability
 
     return tuple(cell.cell for cell in sorted(field.cells, key=lambda cell: place(cell.said)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import time
 import warnings
 import zipfile
@@ -39,6 +40,26 @@ def client(predictors: dict[str, Predictor], **settings: Any) -> Iterator[Any]:
     app = create_app(predictors, ServeSmears.model_validate(CHEAP | settings))
     with TestClient(app, base_url=URL, raise_server_exceptions=False) as found:
         yield found
+
+
+@contextmanager
+def listening(predictor: Predictor) -> Iterator[str]:
+    """The address of a server that really listens."""
+    import uvicorn
+
+    from mtl.serve.app import create_app
+
+    config = uvicorn.Config(
+        create_app({"tiny": predictor}, ServeSmears()), port=0, log_level="error", access_log=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
 
 
 def files(**named: bytes) -> list[tuple[str, tuple[str, bytes]]]:
