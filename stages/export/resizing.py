@@ -1,7 +1,7 @@
 """OpenCV's resizing of bytes as two matrix products, so that it can stand inside an exported graph.
 
 `stages.data.store.resize` takes area interpolation when shrinking and cubic when growing; both are linear and separable. Weights are
-counted in whole numbers until the last division. Area is OpenCV's to the bit; cubic is off by one level in few pixels, and so is what
+counted in whole numbers until the last division. Area is OpenCV's but for one value in ten thousand, off by a level; so is cubic in few pixels, and what
 OpenCV does where one axis shrinks and the other grows, in one pixel in eight.
 """
 

@@ -42,4 +42,4 @@ def small_model(
 def pictures(count: int = 3) -> list[np.ndarray]:
     """Images of several sizes."""
     random = np.random.default_rng(1)
-    return [random.integers(0, 256, (40 + 9 * i, 70 - 5 * i, 3), np.uint8) for i in range(count)]
+    return [random.integers(0, 256, (40 + 9 * (i % 5), 70 - 5 * (i % 5), 3), np.uint8) for i in range(count)]

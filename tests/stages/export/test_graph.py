@@ -25,7 +25,7 @@ def test_the_graph_takes_bytes_of_any_size_and_answers_as_the_model(
     flips: bool, activation: str, temperature: float | None
 ) -> None:
     model = small_model(temperature, flips=flips, activation=activation)
-    run = exported_program(Whole(model), EXAMPLE).module()
+    run = torch.no_grad()(exported_program(Whole(model), EXAMPLE).module())
     for image in pictures():
         said, seen = run(torch.from_numpy(image)[None])
         assert np.abs(said.numpy() - model.probabilities([image])).max() < 1e-5
