@@ -1,8 +1,8 @@
 """OpenCV's resizing of bytes as two matrix products, so that it can stand inside an exported graph.
 
 `stages.data.store.resize` takes area interpolation when shrinking and cubic when growing; both are linear and separable. Weights are
-counted in whole numbers until the last division. Area is OpenCV's but for one value in ten thousand, off by a level; so is cubic in few pixels, and what
-OpenCV does where one axis shrinks and the other grows, in one pixel in eight.
+counted in whole numbers until the last division. Where an image shrinks, one value in ten thousand is off by a level; where it grows,
+few are; where one axis shrinks and the other grows, one in eight, because OpenCV rounds weights there.
 """
 
 from __future__ import annotations
