@@ -101,8 +101,11 @@ def save_int8(source: Path, path: Path, images: Sequence[Image]) -> None:
             image = next(self.rest, None)
             return None if image is None else {INPUT: image[None]}
 
+    prepared = path.with_suffix(".prepared.onnx")
+    quantization.quant_pre_process(source, prepared, skip_symbolic_shape=True)
+    # Weights of seven bits: on processors without VNNI products of eight bits would be cut off.
     quantization.quantize_static(
-        source, path, Reader(), op_types_to_quantize=["Conv", "Gemm"], per_channel=True,
+        prepared, path, Reader(), op_types_to_quantize=["Conv", "Gemm"], per_channel=True, reduce_range=True,
         activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -66,13 +67,13 @@ def test_mlflow_holds_the_same_numbers_and_tells_nobody(
     pytest.importorskip("mlflow", reason="the extra `logger` is not installed")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     loss = train(tmp_path, "mlflow")
-    import os
-
     from mlflow.tracking import MlflowClient
 
-    (run,) = (found := MlflowClient(f"sqlite:///{tmp_path / 'logs/mlflow.db'}")).search_runs(
-        [found.get_experiment_by_name("mtl").experiment_id]
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own, of SQLAlchemy
+        client = MlflowClient(f"sqlite:///{tmp_path / 'logs/mlflow.db'}")
+        experiment = client.get_experiment_by_name("mtl")
+        (run,) = client.search_runs([experiment.experiment_id])
     assert run.data.metrics["train_loss"] == pytest.approx(loss)
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
