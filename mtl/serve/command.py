@@ -50,7 +50,7 @@ def serve_runs(runs: Sequence[Path], settings: ServeSmears, say: Callable[[str],
             f"Serving {', '.join(names)} on http://{shown}:{port}/  API http://{shown}:{port}/api/docs  (Ctrl-C ends it)"
         )
         server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
         )
         server.run(sockets=[listening])
 

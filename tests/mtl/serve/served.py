@@ -50,12 +50,13 @@ def listening(predictor: Predictor) -> Iterator[str]:
     from mtl.serve.app import create_app
 
     config = uvicorn.Config(
-        create_app({"tiny": predictor}, ServeSmears()), port=0, log_level="error", access_log=False
+        create_app({"tiny": predictor}, ServeSmears()), port=0, ws="none", log_level="error", access_log=False
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
+        assert thread.is_alive()
         time.sleep(0.01)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
