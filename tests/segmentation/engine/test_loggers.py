@@ -61,6 +61,7 @@ def test_tensorboard_holds_the_same_numbers(tmp_path: Path) -> None:
     assert events.Scalars("train_loss")[-1].value == pytest.approx(loss)
 
 
+@pytest.mark.filterwarnings("ignore")  # its own, of SQLAlchemy
 def test_mlflow_holds_the_same_numbers_and_tells_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,11 +70,9 @@ def test_mlflow_holds_the_same_numbers_and_tells_nobody(
     loss = train(tmp_path, "mlflow")
     from mlflow.tracking import MlflowClient
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its own, of SQLAlchemy
-        client = MlflowClient(f"sqlite:///{tmp_path / 'logs/mlflow.db'}")
-        experiment = client.get_experiment_by_name("mtl")
-        (run,) = client.search_runs([experiment.experiment_id])
+    client = MlflowClient(f"sqlite:///{tmp_path / 'logs/mlflow.db'}")
+    experiment = client.get_experiment_by_name("mtl")
+    (run,) = client.search_runs([experiment.experiment_id])
     assert run.data.metrics["train_loss"] == pytest.approx(loss)
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
