@@ -26,6 +26,8 @@ CANNOT = {
     "mtl tune --trials 200 --storage postgresql://user@host/db --study big": "needs a database server",
     "mtl tune --join runs/big": "joins the study in that database",
     "mtl dashboard runs/default-study": "opens a server until Ctrl-C",
+    "mtl serve --run runs/default": "the same",
+    "mtl doctor --clean": "deletes the cache that other tests share",
     "mtl segment train --data wbc-1:data/wbc --data bccd:data/BCCD --arch unet --encoder resnet34 --encoder-weights imagenet": "downloads the encoder's weights",
     "mtl ensemble runs/densenet201 runs/resnet50 --rule grid --name patel2025-ensemble": "needs the paper's runs",
     "mtl ensemble runs/c-resnet50 runs/c-b3 --rule optimised --name hybrid": "needs the paper's runs",
