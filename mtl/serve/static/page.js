@@ -138,7 +138,7 @@ function image(field, words, number, explained) {
   right.append(make("p", { className: "links" }, link(`/api/jobs/${job}/${number}/cells.geojson`, "Cells for QuPath (GeoJSON)")));
   const overlay = make("img", { src: `/api/jobs/${job}/${number}/overlay.png`, alt: `${field.image} with ${field.cells.length} cells outlined in the colours of their classes` });
   const shown = make("article", {}, make("h3", {}, field.image), make("div", { className: "two" }, make("div", {}, overlay), right));
-  if (field.cells.length) shown.append(make("h4", {}, `${field.cells.length} white cells, those to look at first before others`), ...gallery(field, words, number));
+  if (field.cells.length) shown.append(make("h4", {}, `${field.cells.length} white cells; those to look at come first`), ...gallery(field, words, number));
   if (explained) shown.append(make("h4", {}, "Where the network looked"), make("img", { src: `/api/jobs/${job}/${number}/explained.png`, alt: `What spoke for the answer of ${field.image}` }));
   return shown;
 }
