@@ -19,12 +19,13 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from mtl.predict.command import predict_images
-from mtl.predict.predictor import Predictor, cut_cell
+from mtl.predict.predictor import Predictor
 from mtl.predict.settings import PredictSmears
 from mtl.run.load import learned_stages
 from mtl.run.originals import original
 from mtl.runs import StageFolder
 from mtl.segment.inputs import images_below
+from segmentation.cells import cut_cell
 from stages.calibrate import Calibration, at_temperature, fit_certainty
 from stages.data.images import decode_rgb
 from stages.errors import StagesError

@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from segmentation.cache import cache_folder
+from stages.bag_settings import FIELD, PATIENT, Unit
 from stages.data.damaged import leave_out_damaged
 from stages.data.images import content_key, load_rgb
+from stages.data.patients import join_patients, single_images
 from stages.data.rare import settle_rare
 from stages.data.sample import Sample
 from stages.data.sources import SourceSet, class_names, label_note, read_sources
@@ -72,16 +74,20 @@ class Assembled:
         return np.array([index[sample.label] for sample in self.samples], dtype=np.int64)
 
 
-def assemble(settings: DataSettings, near_duplicates: bool, tell: Told | None = None) -> Assembled:
+def assemble(
+    settings: DataSettings, near_duplicates: bool, tell: Told | None = None, unit: Unit = FIELD
+) -> Assembled:
     """Read the data of a stage.
 
     Args:
         settings: Which data sets, where, and which labels.
         near_duplicates: Group near-duplicate images, so that no split parts them.
         tell: Told about progress.
+        unit: What is answered for: of patients there is one sample each.
 
     Raises:
-        DataError: If the data cannot be read, has fewer than two classes, or an image is damaged.
+        DataError: If the data cannot be read, has fewer than two classes, or an image is damaged; if patients are asked for and
+            not every image has one, or one has images of several labels.
     """
     samples, sources = read_sources(settings)
     stated = {sample.name: sample.group for sample in samples if sample.group is not None}
@@ -102,6 +108,10 @@ def assemble(settings: DataSettings, near_duplicates: bool, tell: Told | None = 
     elif near_duplicates:
         samples, report = group_copies(samples, fingerprint, _bind(tell, f"{name}: decode"))
         notes += (*report.sentences(), *_across(samples))
+    if unit == PATIENT:
+        samples = join_patients(samples, stated)
+        stated = {sample.name: stated[sample.members[0].name] for sample in samples}
+        fingerprint = content_key(samples)
     units = [f"{source.name}: {source.unit}" if len(sources) > 1 else source.unit for source in sources]
     return Assembled(sources, tuple(samples), classes, fingerprint, "; ".join(units), notes, stated)
 
@@ -295,8 +305,10 @@ def _copies_between(stages: Mapping[int, Assembled]) -> list[tuple[Place, Place]
         first, second = stages[a], stages[b]
         if first.fingerprint == second.fingerprint:
             continue  # the same images by name
-        found = copies_between(first.samples, first.fingerprint, second.samples, second.fingerprint)
-        pairs += [((a, i), (b, j)) for i, j in found]
+        (images, rows, key), (others, places, other) = (
+            single_images(stage.samples, stage.fingerprint) for stage in (first, second)
+        )
+        pairs += [((a, rows[i]), (b, places[j])) for i, j in copies_between(images, key, others, other)]
     return pairs
 
 

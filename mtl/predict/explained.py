@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from mtl.predict.predictor import Looked, Predictor, cut_cell
+from mtl.predict.predictor import Looked, Predictor
+from segmentation.cells import cut_cell
 from stages.errors import ModelError
 from stages.explain import Explainer, Explanation, side_by_side
 from stages.learners.model import Model

@@ -18,11 +18,11 @@ from mtl.predict.settings import PredictSmears
 from mtl.run.load import learned_stages
 from mtl.runs import StageFolder, stage_key
 from mtl.segment.methods import Seen, Seer, Tell
-from segmentation.cells import Cell
+from segmentation.cells import Cell, cut_cell
 from stages.data.images import decode_rgb
 from stages.learners.model import Model, load_model
 
-__all__ = ["Predictor", "cut_cell"]
+__all__ = ["Looked", "Predictor", "count_blasts"]
 
 CELLS, FIELDS = 2, 3
 _FRAME = 1.3  # of a stage whose training images did not show how cells are cut
@@ -147,30 +147,6 @@ def count_blasts(cells: Sequence[CellSaid], blast: str) -> tuple[int, int]:
     """Return how many cells are blasts, and how many were counted: those that are like the training data."""
     known = [cell.said for cell in cells if cell.said is not None and not cell.said.unlike]
     return sum(said.label == blast for said in known), len(known)
-
-
-def cut_cell(image: Image, box: tuple[int, int, int, int], frame: float) -> Image:
-    """Return the square of an image around a cell; at the border it is moved inward, so that all of it is image.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        box: (x0, y0, x1, y1) of the cell.
-        frame: Side of the square in parts of the box's longer side.
-
-    Returns:
-        (h, w, 3) uint8 RGB: square, but where the image is too small for that.
-    """
-    x0, y0, x1, y1 = box
-    side = max(round(max(x1 - x0, y1 - y0) * frame), 1)
-    rows = _window((y0 + y1) / 2, side, image.shape[0])
-    columns = _window((x0 + x1) / 2, side, image.shape[1])
-    return image[rows, columns]
-
-
-def _window(middle: float, side: int, length: int) -> slice:
-    side = min(side, length)
-    start = min(max(round(middle - side / 2), 0), length - side)
-    return slice(start, start + side)
 
 
 def _cell_said(cell: Cell, seen: Seen, said: Said | None) -> CellSaid:

@@ -1,0 +1,1 @@
+"""Multiple-instance learning: what is known is known of a bag, the cells of a field or the images of a patient."""
