@@ -347,9 +347,7 @@ class StageSettings(Settings):
     )
     stacked: StackedSettings = Field(StackedSettings(), description="of the learner stacked")
     classical: ClassicalSettings = Field(ClassicalSettings(), description="of learners that are no network")
-    unit: Unit = Field(
-        "field", description="what is answered for: an image, the white cells of an image, or all images of a patient"
-    )  # fmt: skip
+    unit: Unit = Field("field", description="what is answered for: an image, its white cells, or a patient")
     bags: BagSettings = Field(BagSettings(), description="of the units cells and patient")
     head: Annotated[HeadSettings, BeforeValidator(_head_of)] = HeadSettings()
     augment: AugmentSettings = AugmentSettings()

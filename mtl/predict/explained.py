@@ -59,13 +59,13 @@ class Explained:
         """
         found = {}
         if self._field is not None and images:
-            found["fields"] = self._field.sanity(images)
+            found["fields"] = self._field.sanity([self._field.explain(image) for image in images])
         if self._cell is not None and images:
             frame = self._predictor.frame
             seen = [(image, self._predictor.seer.see(image).cells.cells) for image in images]
             crops = [cut_cell(image, cells[0].box, frame) for image, cells in seen if cells]
             if crops:
-                found["cells"] = self._cell.sanity(crops)
+                found["cells"] = self._cell.sanity([self._cell.explain(crop) for crop in crops])
         return found
 
 

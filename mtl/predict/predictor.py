@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from mtl.errors import RunError
 from mtl.predict.blasts import blast_class, share_of
+from mtl.predict.deciding import aggregate_of, answers_patients, with_parts
 from mtl.predict.records import CellSaid, FieldSaid, Said
 from mtl.predict.settings import PredictSmears
 from mtl.run.load import learned_stages
@@ -20,6 +21,7 @@ from mtl.runs import StageFolder, stage_key
 from mtl.segment.methods import Seen, Seer, Tell
 from segmentation.cells import Cell, cut_cell
 from stages.data.images import decode_rgb
+from stages.learners.bags.model import BagModel
 from stages.learners.model import Model, load_model
 
 __all__ = ["Looked", "Predictor", "count_blasts"]
@@ -56,10 +58,11 @@ class Predictor:
         cells: Model of stage 2, if the run has one and it is asked for.
         fields: Model of stage 3, likewise.
         blast: Class of cells that is counted as blasts, if there is one.
+        aggregate: How patients are answered; see `mtl.predict.deciding`.
 
     Raises:
         RunError: If the run is not finished, or lacks the stage that is asked for.
-        ConfigError: If no class is called as `blast` says.
+        ConfigError: If no class is called as `blast` says, or patients cannot be answered as `aggregate` says.
         ModelError: If a model is damaged.
     """
 
@@ -82,6 +85,7 @@ class Predictor:
         if self.cells is not None:
             positive = self.stages[CELLS].identity().positive
             self.blast = blast_class(self.cells.classes, positive, self.settings.blast)
+        self.aggregate = aggregate_of(self.settings, self.cells, self.fields)
         self.seer = Seer(self.settings.segment)
 
     def _load(self, number: int) -> Model | None:
@@ -127,7 +131,6 @@ class Predictor:
             output: What its files are called.
             tell: Told about progress.
         """
-        said = Said.of(self.fields.answers([image])[0]) if self.fields else None
         seen = self.seer.see(image, tell)
         cells = seen.cells.cells
         answers: Sequence[Said | None] = [None] * len(cells)
@@ -135,12 +138,25 @@ class Predictor:
             crops = (cut_cell(image, cell.box, self.frame) for cell in cells)
             answers = [Said.of(one) for one in self.cells.answers(crops)]
         told = tuple(_cell_said(cell, seen, answer) for cell, answer in zip(cells, answers, strict=True))
+        said, told = self._field_said(image, told)
         blasts = None if self.blast is None else share_of([count_blasts(told, self.blast)])
         height, width = image.shape[:2]
         field = FieldSaid(
             image=name, output=output, width=width, height=height, method=seen.method, said=said, cells=told, blasts=blasts
         )  # fmt: skip
         return Looked(image, seen, field)
+
+    def _field_said(
+        self, image: Image, cells: tuple[CellSaid, ...]
+    ) -> tuple[Said | None, tuple[CellSaid, ...]]:
+        """Return what stage 3 says of a field, and its cells with what each decided where it answers by cells."""
+        if self.fields is None or answers_patients(self.fields):
+            return None, cells
+        if not isinstance(self.fields, BagModel):
+            return Said.of(self.fields.answers([image])[0]), cells
+        boxes, strip = self.fields.preprocess.cells(image)
+        said, parts = self.fields.decided(strip)
+        return Said.of(said), with_parts(cells, boxes, parts, (0, 0, image.shape[1], image.shape[0]))
 
 
 def count_blasts(cells: Sequence[CellSaid], blast: str) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -79,11 +79,9 @@ class Preprocess:
         """
         images = [image] if isinstance(image, np.ndarray) else image
         if self.bagging is None:
-            return self._resized(self._prepared(images[0], None)[0])
+            return self._square(images[0])
         if self.bagging.unit == PATIENT:
-            chosen = (images[place] for place in spread(len(images), self.bagging.most))
-            seen = [self._resized(self._prepared(one, None)[0]) for one in chosen]
-            return strip_of(seen, self.bagging.most)
+            return self.strip(images[place] for place in spread(len(images), self.bagging.most))
         return self.cells(images[0])[1]
 
     @property
@@ -92,8 +90,19 @@ class Preprocess:
         size = self.settings.image_size
         return (size * (self.bagging.most if self.bagging else 1), size, 3)
 
+    def strip(self, images: Iterable[Image]) -> Image:
+        """Return the strip of a patient's images, prepared one after the other; where bags are made of them.
+
+        Args:
+            images: 1 to `bagging.most` of (H, W, 3) uint8 RGB.
+
+        Raises:
+            SegmentationError: If one cannot be segmented.
+        """
+        return strip_of([self._square(one) for one in images], self._bags.most)
+
     def cells(self, image: Image, mask: Mask | None = None) -> tuple[list[Box], Image]:
-        """Return the places (x0, y0, x1, y1) of the cells of a field, and the strip of their pictures; where bags are made of cells.
+        """Return the places (x0, y0, x1, y1) of the cells of a field, and the strip of their pictures; where bags are made of them.
 
         Args:
             image: (H, W, 3) uint8 RGB.
@@ -102,15 +111,21 @@ class Preprocess:
         Raises:
             SegmentationError: If it cannot be segmented.
         """
-        seen, mask = self._prepared(image, mask)
-        return self._bag(seen, mask)
+        return self._cut(*self._prepared(image, mask))
 
-    def _bag(self, seen: Image, mask: Mask | None) -> tuple[list[Box], Image]:
+    def _cut(self, seen: Image, mask: Mask | None) -> tuple[list[Box], Image]:
+        boxes = cell_boxes(seen, mask, self._bags)
+        pictures = [self._resized(one) for one in cut_cells(seen, boxes, self._bags)]
+        return boxes, strip_of(pictures, self._bags.most)
+
+    @property
+    def _bags(self) -> Bagging:
         if self.bagging is None:
             raise ValueError("Expected a preprocessing that makes bags")
-        boxes = cell_boxes(seen, mask, self.bagging)
-        pictures = [self._resized(one) for one in cut_cells(seen, boxes, self.bagging)]
-        return boxes, strip_of(pictures, self.bagging.most)
+        return self.bagging
+
+    def _square(self, image: Image) -> Image:
+        return self._resized(self._prepared(image, None)[0])
 
     def _resized(self, image: Image) -> Image:
         return resize(image, self.settings.image_size, self.settings.fit)
@@ -210,14 +225,14 @@ class Preprocess:
             try:
                 if bagging is not None and bagging.unit == PATIENT:
                     own = sample.images
-                    return self([load_rgb(own[place]) for place in spread(len(own), bagging.most)])
+                    return self.strip(load_rgb(own[place]) for place in spread(len(own), bagging.most))
                 seen, mask = self._prepared(image, _unpack(known[row]) if known else None)
             except SegmentationError as error:
                 raise DataError(
                     f"Expected {sample.path} to be an image that can be segmented, but: {error}"
                 ) from error
             found[row] = None if mask is None else _pack(mask)
-            return seen if bagging is None else self._bag(seen, mask)[1]
+            return seen if bagging is None else self._cut(seen, mask)[1]
 
         making = Preparation(self.key, prepare, bagging.most if bagging else None)
         images = open_store(samples, fingerprint, size, how, progress=told, prepare=making)

@@ -20,10 +20,10 @@ from stages.learners.at_rest import LearnerAtRest
 from stages.learners.bags.aggregate import Aggregate
 from stages.learners.bags.fitting import Bags, answer_bags, fit_bags
 from stages.learners.classical.features.deep import DeepFeatures
-from stages.learners.model import Fitting, Floats, Image, Model
+from stages.learners.model import Fitting, Floats, Image, Model, Prediction
 from stages.learners.network.loading import load_state
 from stages.preprocess import Preprocess
-from stages.preprocess.bags import Box, squares_of
+from stages.preprocess.bags import squares_of
 from stages.task import Task
 
 __all__ = ["AGGREGATE_FILE", "BagLearner", "BagModel", "PictureFeatures"]
@@ -97,27 +97,26 @@ class BagModel(Model):
 
     def prepared_answers(self, images: Image) -> tuple[Floats, Floats]:
         """Return both, in one pass."""
+        said, features, _ = self._asked(images)
+        return said, features
+
+    def decided(self, strip: Image) -> tuple[Prediction, list[float]]:
+        """Return what is said of a bag, and how much each of its pictures decided, summing to 1.
+
+        Args:
+            strip: (most * S, S, 3) uint8, of `preprocess.cells` or `preprocess.strip`; pictures are in its order.
+        """
+        said, features, weights = self._asked(strip[None])
+        (answer,) = self._answers(said, self.distances(strip[None], features))
+        return answer, weights[0].tolist()
+
+    def _asked(self, images: Image) -> tuple[Floats, Floats, Floats]:
         bags = self.features(images)
         if not len(bags):
-            return np.empty((0, len(self.classes))), bags.means()
-        logs = answer_bags(self.network, bags, range(len(bags))).logs
-        said: Floats = logs.double().softmax(dim=1).numpy()
-        return said, bags.means()
-
-    def deciding(self, image: Image) -> list[tuple[Box, float]]:
-        """Return the cells of a field (H, W, 3) uint8 RGB and how much each decided, summing to 1.
-
-        Raises:
-            SegmentationError: If it cannot be segmented.
-        """
-        boxes, strip = self.preprocess.cells(image)
-        return list(zip(boxes, self.weights(strip), strict=False))
-
-    def weights(self, strip: Image) -> list[float]:
-        """Return how much each picture of a bag (most * S, S, 3) uint8 decided, summing to 1."""
-        bags = self.features(strip[None])
-        weights: list[float] = answer_bags(self.network, bags, [0]).weights[0].tolist()
-        return weights
+            return np.empty((0, len(self.classes))), bags.means(), np.empty((0, 0))
+        told = answer_bags(self.network, bags, range(len(bags)))
+        said: Floats = told.logs.double().softmax(dim=1).numpy()
+        return said, bags.means(), told.weights.double().numpy()
 
     def _state(self) -> dict[str, Any]:
         return {"deep": self.features.deep.state(), "bags": self.network.settings.model_dump(mode="json")}
