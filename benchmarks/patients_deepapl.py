@@ -115,7 +115,9 @@ class Fold:
 def measured(asked: argparse.Namespace) -> tuple[Labels, list[str], dict[str, Floats], dict[str, Floats]]:
     """Return labels, names, out-of-fold scores of every repeat (R, N) and AUROC of every fold (R * K,), by method."""
     data = assemble(
-        DataSettings(dataset="deepapl-diagnosis", root=asked.deepapl), near_duplicates=True, unit="patient"
+        DataSettings(dataset="deepapl-diagnosis", root=asked.deepapl, on_bad_file="leave-out"),
+        near_duplicates=True,
+        unit="patient",
     )
     labels, names = data.labels(), [sample.name for sample in data.samples]
     preprocess = Preprocess(

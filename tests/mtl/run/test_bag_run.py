@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import called, tiny_experiment
+from conftest import tiny_experiment
 
 from mtl.run.execute import execute
 from mtl.run.load import load
