@@ -34,17 +34,18 @@ def aggregate_of(settings: PredictSmears, cells: Model | None, fields: Model | N
     Raises:
         ConfigError: If the run cannot do what is asked for.
     """
-    asked, bags = settings.aggregate, isinstance(fields, BagModel)
+    asked = settings.aggregate
     if asked in ("mean", "noisy-or"):
         if cells is None:
             raise _cannot(asked, "a stage 2, which answers for cells")
         return asked
-    if asked == "attention" and not (bags and fields.network.settings.aggregate == asked):  # type: ignore[union-attr]
+    learned = fields.network.settings.aggregate if isinstance(fields, BagModel) else None
+    if asked == "attention" and learned != asked:
         raise _cannot(asked, "a stage 3 that learned with multi_cell.unit cells or patient and attention")
     if answers_patients(fields):
         if asked == "field":
             raise _cannot(asked, "a stage 3 that answers for fields")
-        if not bags:
+        if learned is None:
             raise ConfigError(
                 "Expected a run whose stage 3 is one model, but got an ensemble that answers for patients; do give one of its members"
             )

@@ -205,11 +205,8 @@ class Preprocess:
         """
         settings, bagging = self.settings, self.bagging
         size, how = settings.image_size, settings.fit
-        if bagging is None and {
-            settings.normalise.method,
-            settings.segment.method,
-            settings.sharpen.method,
-        } == {"none"}:
+        plain = {settings.normalise.method, settings.segment.method, settings.sharpen.method} == {"none"}
+        if plain and bagging is None:
             return open_store(samples, fingerprint, size, how, progress=told)
         path = cache_folder() / "masks" / f"{_hash(self._mask_key, fingerprint)}.npz"
         known: list[Image] = []
