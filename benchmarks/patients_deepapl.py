@@ -9,6 +9,7 @@ technicians' labels and by a cell classifier of our own (ridge on the same featu
 from __future__ import annotations
 
 import argparse
+import hashlib
 import tempfile
 import time
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
 from mtl.statistics import corrected_repeated_kfold_t, delong_auroc, delong_test, holm_defined
+from segmentation.cache import cached_array
 from segmentation.files import write_json, write_table
 from stages.assemble import assemble, make_task
 from stages.bag_settings import BagSettings
@@ -112,6 +114,23 @@ class Fold:
         return LeastSquares.path(self.bags.features[own], truth[own], classes)[STRENGTH]
 
 
+def features_of(images: npt.NDArray[np.uint8], asked: argparse.Namespace) -> Bags:
+    """Return the features of all pictures by the backbone that is asked for, kept in the cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "backbone.safetensors"
+        record = imagenet_backbone(asked.backbone, asked.weights, file, 0)
+        features = PictureFeatures(DeepFeatures(record, file, "avg", asked.size))
+        key = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest() + features.deep.key
+        seen = cached_array("patients", key, lambda: features(images, told).features)
+    return Bags(seen, np.array([len(squares_of(strip)) for strip in images], np.int64))
+
+
+def told(done: int) -> None:
+    """Print how many patients' cells were looked at."""
+    if done % 10 == 0:
+        print(f"features of {done} patients", flush=True)
+
+
 def measured(asked: argparse.Namespace) -> tuple[Labels, list[str], dict[str, Floats], dict[str, Floats]]:
     """Return labels, names, out-of-fold scores of every repeat (R, N) and AUROC of every fold (R * K,), by method."""
     data = assemble(
@@ -132,10 +151,7 @@ def measured(asked: argparse.Namespace) -> tuple[Labels, list[str], dict[str, Fl
         for repeat in range(asked.repeats)
     ]
     images = make_task(data, parts[0][0], preprocess).images
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "backbone.safetensors"
-        record = imagenet_backbone(asked.backbone, asked.weights, file, 0)
-        bags = PictureFeatures(DeepFeatures(record, file, "avg", asked.size))(images)
+    bags = features_of(images, asked)
     types = cell_types(data.samples, asked.most)
     colours = np.array([
         np.concatenate([colour_histogram(own).mean(axis=0), colour_statistics(own).mean(axis=0)])
@@ -161,6 +177,11 @@ def measured(asked: argparse.Namespace) -> tuple[Labels, list[str], dict[str, Fl
                 ] = said
                 areas.setdefault(name, []).append(float(roc_auc_score(labels[rows["test"]], said)))
             print(f"repeat {repeat} fold {number}: {time.perf_counter() - begun:.0f} s", flush=True)
+        tell(
+            labels,
+            {name: own[: repeat + 1] for name, own in scores.items()},
+            {name: np.array(own) for name, own in areas.items()},
+        )
     return labels, names, scores, {name: np.array(own) for name, own in areas.items()}
 
 
@@ -197,7 +218,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     asked = parser.parse_args()
     labels, names, scores, areas = measured(asked)
-    tell(labels, scores, areas)
     asked.out.mkdir(parents=True, exist_ok=True)
     mean = {name: own.mean(axis=0) for name, own in scores.items()}
     write_table(

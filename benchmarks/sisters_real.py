@@ -110,9 +110,7 @@ def table(dataset: str, scores: dict[str, list[float]], seconds: dict[str, list[
         lead = p = ""
         if name != colour:
             test = tests[others.index(name)]
-            lead = (
-                f"{100 * test.difference:+.1f} [{100 * test.low:.1f}, {100 * test.high:.1f}]"
-            )
+            lead = f"{100 * test.difference:+.1f} [{100 * test.low:.1f}, {100 * test.high:.1f}]"
             p = f"{adjusted[others.index(name)]:.3f}"
         taken = f"{np.mean(seconds[name]):.0f}"
         lines.append(
