@@ -5,7 +5,7 @@ Light on purpose (no torch), so that a configuration is read and checked before 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -13,7 +13,8 @@ from segmentation.settings import Settings
 
 __all__ = ["FIELD", "PATIENT", "BagSettings", "Bagging", "Unit"]
 
-FIELD, PATIENT = "field", "patient"
+FIELD: Final = "field"
+PATIENT: Final = "patient"
 Unit = Literal["field", "cells", "patient"]
 
 
@@ -55,4 +56,4 @@ class BagSettings(Settings):
 
     def of(self, unit: Unit) -> Bagging | None:
         """Return how bags of a unit are made; None where every image is answered for itself."""
-        return None if unit == "field" else Bagging(unit=unit, most=self.most, frame=self.frame)
+        return None if unit == FIELD else Bagging(unit=unit, most=self.most, frame=self.frame)

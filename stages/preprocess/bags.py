@@ -74,4 +74,5 @@ def spread(count: int, most: int) -> list[int]:
         >>> spread(3, 8), spread(9, 3)
         ([0, 1, 2], [0, 4, 8])
     """
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+    chosen: list[int] = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+    return chosen
