@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from mtl.predict.blasts import share_of
-from mtl.predict.predictor import count_blasts
+from mtl.predict.blasts import count_blasts, share_of
 from mtl.predict.records import FieldSaid, PatientSaid, Said
 
 __all__ = ["PATIENT", "Bagged", "Patients"]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtl.errors import RunError
-from mtl.predict.blasts import blast_class, share_of
+from mtl.predict.blasts import blast_class, count_blasts, share_of
 from mtl.predict.deciding import aggregate_of, answers_patients, with_parts
 from mtl.predict.records import CellSaid, FieldSaid, Said
 from mtl.predict.settings import PredictSmears
@@ -24,7 +24,7 @@ from stages.data.images import decode_rgb
 from stages.learners.bags.model import BagModel
 from stages.learners.model import Model, load_model
 
-__all__ = ["Looked", "Predictor", "count_blasts"]
+__all__ = ["Looked", "Predictor"]
 
 CELLS, FIELDS = 2, 3
 _FRAME = 1.3  # of a stage whose training images did not show how cells are cut
@@ -157,12 +157,6 @@ class Predictor:
         boxes, strip = self.fields.preprocess.cells(image)
         said, parts = self.fields.decided(strip)
         return Said.of(said), with_parts(cells, boxes, parts, (0, 0, image.shape[1], image.shape[0]))
-
-
-def count_blasts(cells: Sequence[CellSaid], blast: str) -> tuple[int, int]:
-    """Return how many cells are blasts, and how many were counted: those that are like the training data."""
-    known = [cell.said for cell in cells if cell.said is not None and not cell.said.unlike]
-    return sum(said.label == blast for said in known), len(known)
 
 
 def _cell_said(cell: Cell, seen: Seen, said: Said | None) -> CellSaid:
