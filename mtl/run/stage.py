@@ -220,11 +220,8 @@ class StageMaker:
         self, number: int, settings: StageSettings, data: Assembled, split: Split, origin: StageRecord
     ) -> str:
         # What a learner does not look at decides nothing: two chains share a stage on features that know no backbone.
-        if settings.bagging is not None:
-            unasked: tuple[str, ...] = ("head", "augment", "train", "stacked", "classical", "learner")
-        else:
-            known = _UNASKED.get(settings.learner, ("head", "augment", "train", "stacked"))
-            unasked = (*known, "unit", "bags")
+        who = "bags" if settings.bagging is not None else settings.learner
+        unasked = _UNASKED.get(who, ("head", "augment", "train", "stacked", "unit", "bags"))
         return stage_key(
             number,
             settings.model_dump(
@@ -248,8 +245,9 @@ class StageMaker:
 
 
 _UNASKED = {
-    "network": ("learner", "classical", "stacked"),
-    STACKED: ("head", "augment", "train", "classical"),
+    "bags": ("learner", "head", "augment", "train", "classical", "stacked"),
+    "network": ("learner", "classical", "stacked", "unit", "bags"),
+    STACKED: ("head", "augment", "train", "classical", "unit", "bags"),
 }
 """Settings that each learner does not look at; of the classical ones see `_key`."""
 
