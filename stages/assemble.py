@@ -270,14 +270,15 @@ def _bind(tell: Told | None, what: str) -> Callable[[int, int], None] | None:
 def _tie(stages: Mapping[int, Assembled], tell: Told | None) -> dict[int, Assembled]:
     places = {
         dataset: [
-            (number, row)
+            (number, row, image)
             for number, stage in stages.items()
             for row, sample in enumerate(stage.samples)
             if sample.dataset == dataset
+            for image in sample.images
         ]
         for dataset in ("all-idb2", "all-idb1")
     }
-    crops, fields = ([stages[number].samples[row] for number, row in own] for own in places.values())
+    crops, fields = ([image for *_, image in own] for own in places.values())
     if not crops or not fields:
         return dict(stages)
     origins, how = _origins(crops, fields, tell)
@@ -287,9 +288,9 @@ def _tie(stages: Mapping[int, Assembled], tell: Told | None) -> dict[int, Assemb
     )
     changed = {number: list(stage.samples) for number, stage in stages.items()}
     for own, samples in zip(places.values(), tie_crops(crops, fields, origins), strict=True):
-        for (number, row), sample in zip(own, samples, strict=True):
-            changed[number][row] = sample
-    told = {number for own in places.values() for number, _ in own}
+        for (number, row, _), sample in zip(own, samples, strict=True):
+            changed[number][row] = replace(changed[number][row], group=sample.group)
+    told = {number for own in places.values() for number, *_ in own}
     return {
         number: replace(stage, samples=tuple(changed[number]), notes=(*stage.notes, note))
         if number in told
