@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segmentation.cells import cut_cell, find_cells
@@ -32,6 +32,7 @@ def of_unit(unit: str, most: int, **segment: str) -> Preprocess:
 
 
 @given(st.integers(1, 6), st.integers(0, 6), st.integers(0, 99))
+@settings(deadline=None)
 def test_a_strip_gives_its_pictures_back(count: int, more: int, seed: int) -> None:
     pictures = np.random.default_rng(seed).integers(0, 256, (count, 3, 3, 3)).astype(np.uint8)
     strip = strip_of(list(pictures), count + more)
@@ -45,6 +46,7 @@ def test_a_bag_of_one_picture_many_times_is_that_picture() -> None:
 
 
 @given(st.integers(1, 200), st.integers(1, 50))
+@settings(deadline=None)
 def test_pictures_are_spread_over_all_and_none_comes_twice(count: int, most: int) -> None:
     chosen = spread(count, most)
     assert len(chosen) == len(set(chosen)) == min(count, most)
