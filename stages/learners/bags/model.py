@@ -17,6 +17,7 @@ from segmentation.files import write_tensors
 from stages.bag_settings import BagSettings
 from stages.errors import ModelError
 from stages.learners.at_rest import LearnerAtRest
+from stages.learners.bags import AGGREGATE_FILE
 from stages.learners.bags.aggregate import Aggregate
 from stages.learners.bags.fitting import Bags, answer_bags, fit_bags
 from stages.learners.classical.features.deep import DeepFeatures
@@ -26,9 +27,7 @@ from stages.preprocess import Preprocess
 from stages.preprocess.bags import squares_of
 from stages.task import Task
 
-__all__ = ["AGGREGATE_FILE", "BagLearner", "BagModel", "PictureFeatures"]
-
-AGGREGATE_FILE = "aggregate.safetensors"
+__all__ = ["BagLearner", "BagModel", "PictureFeatures"]
 
 
 class PictureFeatures:

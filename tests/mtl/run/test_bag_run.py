@@ -120,6 +120,12 @@ def test_patients_are_split_scored_and_answered_as_one(
     assert first["label"] in told.classes
 
 
+def test_a_finished_run_of_patients_is_reused(over_patients: Path) -> None:
+    begun = (learned_stages(over_patients)[3].path / "stage.json").stat().st_mtime_ns
+    execute(load_config(over_patients / "config.yaml"), over_patients.parent, "mtl run")
+    assert (learned_stages(over_patients)[3].path / "stage.json").stat().st_mtime_ns == begun
+
+
 @pytest.mark.parametrize("aggregate", ["mean", "noisy-or"])
 def test_patients_by_the_cells_of_stage_2(
     tiny_run: Path, rendered: Path, aggregate: str, tmp_path: Path

@@ -9,7 +9,8 @@ import pytest
 from conftest import TINY_BACKBONE
 
 from stages.errors import ModelError
-from stages.learners.bags.model import AGGREGATE_FILE, BagLearner, BagModel
+from stages.learners.bags import AGGREGATE_FILE
+from stages.learners.bags.model import BagLearner, BagModel
 from stages.learners.model import Fitting, load_model
 from stages.learners.network.backbones import imagenet_backbone
 from stages.preprocess import Preprocess
