@@ -122,7 +122,7 @@ def test_patients_are_split_scored_and_answered_as_one(
 
 def test_a_finished_run_of_patients_is_reused(over_patients: Path) -> None:
     begun = (learned_stages(over_patients)[3].path / "stage.json").stat().st_mtime_ns
-    execute(load_config(over_patients / "config.yaml"), over_patients.parent, "mtl run")
+    execute(load_config(str(over_patients / "config.yaml")), over_patients.parent, "mtl run")
     assert (learned_stages(over_patients)[3].path / "stage.json").stat().st_mtime_ns == begun
 
 
