@@ -2,7 +2,7 @@
 
     MTL_REALDATA=... python benchmarks/sisters_real.py OUT_FOLDER [taleqani] [deepapl]
 
-Taleqani is split by blocks of file numbers (three blocks), DeepAPL by patients (three seeds); every system has the same splits and 96 px.
+Taleqani is split by blocks of file numbers (three blocks), DeepAPL by patients (three seeds); every system has the same splits and image size.
 All tuning is by grouped folds inside the training part, all weights of ensembles are chosen on the validation part. Prints a line a system
 and split, then a table: mean and extremes of macro F1, the lead over colour with its corrected 95 % interval (Nadeau & Bengio 2003, two
 degrees of freedom), p after Holm over all systems of the data set, and seconds to fit. Finished runs are reused.
@@ -39,6 +39,7 @@ SPLITS = {
     "deepapl": ("pbc-deepapl", [(seed, 0.0) for seed in (0, 1, 2)]),
 }
 TESTED = {"taleqani": 0.25, "deepapl": 0.2}
+SIZES = {"taleqani": 96, "deepapl": 64}
 
 
 def run(folder: Path, dataset: str, place: int, name: str, sets: list[str]) -> LearnedRecord:
@@ -47,7 +48,7 @@ def run(folder: Path, dataset: str, place: int, name: str, sets: list[str]) -> L
     given = {"stages": "1,3", "against": "none", "seed": seed, "name": f"{dataset}-{place}-{name}"}
     fixed = [
         f"multi_cell.split.offset={offset}",
-        "multi_cell.preprocess.image_size=96",
+        f"multi_cell.preprocess.image_size={SIZES[dataset]}",
         "evaluation.resamples=200",
     ]
     stages = execute(load_config(config, given, fixed + sets), folder, "").stages["1,3"]
