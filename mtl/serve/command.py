@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mtl.errors import ConfigError, MissingExtraError
+from mtl.predict.patients import PATIENT
 from mtl.predict.predictor import Predictor
 from mtl.serve.settings import ServeSmears
 
@@ -42,7 +43,7 @@ def serve_runs(runs: Sequence[Path], settings: ServeSmears, say: Callable[[str],
     listening = _listen(settings.host, settings.port)
     with listening:
         app = create_app(
-            {name: Predictor(run, settings.predict) for name, run in zip(names, runs, strict=True)}, settings
+            {name: _predictor(run, settings) for name, run in zip(names, runs, strict=True)}, settings
         )
         port = listening.getsockname()[1]
         shown = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -53,6 +54,15 @@ def serve_runs(runs: Sequence[Path], settings: ServeSmears, say: Callable[[str],
             uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
         )
         server.run(sockets=[listening])
+
+
+def _predictor(run: Path, settings: ServeSmears) -> Predictor:
+    found = Predictor(run, settings.predict)
+    if found.aggregate == PATIENT:
+        raise ConfigError(
+            f"Expected runs whose stage 3 answers for fields, but that of {run} answers for patients; do use `mtl predict`, or give --stage cells"
+        )
+    return found
 
 
 def _listen(host: str, port: int) -> socket.socket:

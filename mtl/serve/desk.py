@@ -15,10 +15,11 @@ from typing import Literal
 
 from mtl.predict.drawing import overlay
 from mtl.predict.explained import Explained
-from mtl.predict.predictor import Predictor, cut_cell
+from mtl.predict.predictor import Predictor
 from mtl.predict.records import FieldSaid
 from mtl.serve.intake import Intake, RefusedError
 from mtl.serve.settings import Limits
+from segmentation.cells import cut_cell
 from segmentation.errors import MtlError
 from segmentation.files import make_folder, write_image
 from stages.data.images import decode_rgb

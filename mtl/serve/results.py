@@ -37,7 +37,8 @@ _TOP = "images"  # group of those that came without a folder
 
 def answered(request: Request, predictor: Predictor) -> Answered:
     """Return what was said of a request."""
-    patients, groups = Patients(predictor.blast), _groups(request.fields)
+    groups = _groups(request.fields)
+    patients = Patients(predictor.blast, predictor.aggregate, _classes(predictor.cells))
     for field in request.fields:
         patients.add(groups[field.image], field)
     return Answered(

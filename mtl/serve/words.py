@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtl.predict.records import FieldSaid, Said
+from mtl.predict.records import CellSaid, FieldSaid, Said
 from mtl.serve.records import InWords
 
 __all__ = ["NOTICE", "in_words", "said_in_words"]
@@ -44,11 +44,18 @@ def _cell(said: Said) -> str:
 
 
 def _order(field: FieldSaid, blast: str | None) -> tuple[int, ...]:
-    """Return numbers of cells: the likeliest blasts first, or the least sure where no class is of blasts; those unlike the training data last."""
+    """Return numbers of cells, those that ask most for a look first.
 
-    def place(said: Said | None) -> tuple[int, float]:
-        if said is None:
+    That is by their part in the field's answer where it is one of cells, else by how likely they are blasts, else the least sure first;
+    those that are unlike the training data come last.
+    """
+    decides = any(cell.decided is not None for cell in field.cells)
+
+    def place(cell: CellSaid) -> tuple[int, float]:
+        if decides:
+            return 0, -(cell.decided or 0.0)
+        if cell.said is None:
             return 2, 0.0
-        return int(said.unlike), -said.probabilities[blast] if blast else said.probability
+        return int(cell.said.unlike), -cell.said.probabilities[blast] if blast else cell.said.probability
 
-    return tuple(cell.cell for cell in sorted(field.cells, key=lambda cell: place(cell.said)))
+    return tuple(cell.cell for cell in sorted(field.cells, key=place))

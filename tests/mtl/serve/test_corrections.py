@@ -94,6 +94,16 @@ def test_cells_stand_in_the_order_in_which_a_person_should_look() -> None:
     assert in_words(field, "B").order == (2, 1, 3, 4)  # the likeliest blast first
     assert in_words(field, "A").order == (1, 2, 3, 4)
     assert in_words(field, None).order == (2, 1, 3, 4)  # the least sure first
+    decided = tuple(
+        one.model_copy(update={"decided": part})
+        for one, part in zip(cells, (0.1, 0.2, 0.7, 0.0), strict=True)
+    )
+    assert in_words(field.model_copy(update={"cells": decided}), "B").order == (
+        3,
+        2,
+        1,
+        4,
+    )  # what decided the field first
     told = in_words(field, None).cells
     assert told[1] == "A, 90%"
     assert told[2] == "no answer, unsure (at most A, 60%)"
