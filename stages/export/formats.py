@@ -103,9 +103,9 @@ def save_int8(source: Path, path: Path, images: Sequence[Image]) -> None:
 
     prepared = path.with_suffix(".prepared.onnx")
     quantization.quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    # Weights of seven bits: on processors without VNNI products of eight bits would be cut off.
+    # Clip and Relu belong to their convolution: cut off before it is rounded, its output needs no levels for what is cut off.
     quantization.quantize_static(
-        prepared, path, Reader(), op_types_to_quantize=["Conv", "Gemm"], per_channel=True, reduce_range=True,
+        prepared, path, Reader(), op_types_to_quantize=["Conv", "Gemm", "Clip", "Relu"], per_channel=True,
         activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
     )  # fmt: skip
 
