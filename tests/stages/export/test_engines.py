@@ -45,6 +45,18 @@ def test_every_format_answers_as_the_model(folder: Path, form: str) -> None:
         assert np.abs(seen - model.embeddings([image])).max() < 1e-4
 
 
+@pytest.mark.parametrize(
+    ("name", "size"), [("test_efficientnet", 32), ("test_convnext", 32), ("test_vit", 160)]
+)
+def test_other_kinds_of_backbones_export_alike(name: str, size: int, tmp_path: Path) -> None:
+    # Every one of `mtl backbones`: benchmarks/serving/backbones.py.
+    model = small_model(name=name, size=size)
+    graph = exported_program(Whole(model), torch.zeros(2, size + 8, size + 16, 3, dtype=torch.uint8))
+    run = open_engine("onnx", save_graph(graph, "onnx", tmp_path, about(model, "")))
+    batch = np.random.default_rng(0).integers(0, 256, (3, size + 5, size + 31, 3), np.uint8)
+    assert np.abs(run(batch)[0] - model.probabilities(batch)).max() < 1e-4
+
+
 def test_the_file_is_valid_and_says_what_it_is(folder: Path) -> None:
     model = onnx.load(folder / "model.onnx")
     onnx.checker.check_model(model, full_check=True)
