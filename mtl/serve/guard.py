@@ -48,17 +48,13 @@ class Guard:
         if refusal:
             await _answer(send, *refusal, page="text/html" in headers.get("accept", ""))
             return
-        most, started = (
-            self.settings.limits.megabytes * 1_000_000 + 1_000_000,
-            False,
-        )  # names and borders, too
-        count = 0
+        count, started = 0, False
 
         async def counted() -> Any:
             nonlocal count
             message = await receive()
             count += len(message.get("body", b""))
-            if count > most:
+            if count > self._most:
                 raise _TooMuchError
             return message
 
@@ -77,20 +73,20 @@ class Guard:
 
     def _refusal(self, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
-        if is_loopback(self.settings.host) and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if is_loopback(self.settings.host) and not is_loopback(_name(host)):
             # A name that someone else owns may lead here: what a page of theirs asks must not be answered.
             return (
                 400,
                 "Expected the host to be localhost or 127.0.0.1, but got another name; do open the address that `mtl serve` printed",
             )
         origin = headers.get("origin")
-        if origin and origin != "null" and urlsplit(origin).netloc != host:
+        if origin and origin.partition("://")[2] != host:
             return (
                 403,
                 "Expected a request of our own page, but it comes from another; do open the address that `mtl serve` printed",
             )
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self.settings.limits.megabytes * 1_000_000 + 1_000_000:
+        if length.isdecimal() and int(length) > self._most:
             return 413, self._too_much()
         token = self.settings.token
         if token is None or path.startswith(_OPEN):
@@ -103,8 +99,20 @@ class Guard:
             )
         return None
 
+    @property
+    def _most(self) -> int:
+        return self.settings.limits.megabytes * 1_000_000 + 1_000_000  # names and borders, too
+
     def _too_much(self) -> str:
         return f"Expected {self.settings.limits.megabytes} MB at most, but got more; do send fewer images at a time"
+
+
+def _name(host: str) -> str:
+    """Return the name of `NAME:PORT`, without the brackets of an address; nothing where it is malformed."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _cookie(text: str) -> str:
