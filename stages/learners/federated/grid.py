@@ -13,9 +13,9 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from segmentation.errors import MtlError
 
-__all__ = ["InProcessGrid"]
+__all__ = ["FAILED", "InProcessGrid"]
 
-_FAILED = 1
+FAILED = 1
 """Code of an error reply; what happened stands in its reason."""
 
 
@@ -68,7 +68,7 @@ class InProcessGrid(Grid):
             try:
                 reply = self.apps[node](message, self.contexts[node])
             except MtlError as error:
-                reply = Message(Error(_FAILED, str(error)), reply_to=message)
+                reply = Message(Error(FAILED, str(error)), reply_to=message)
             self._replies[name] = reply
             pushed.append(name)
         return pushed

@@ -6,7 +6,7 @@ mechanism: Vu & Slavkovic (2009), Wang (2018, "Revisiting differentially private
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,7 @@ def noisy_sums(
     classes: int,
     settings: FederateSettings,
     seed: int,
-    noise: int,
+    noise: Sequence[int],
 ) -> Sums:
     """Return the sums of one client.
 
@@ -70,13 +70,13 @@ def noisy_sums(
         classes: K.
         settings: Give epsilon, delta and the width of the projection.
         seed: Of the projection, the same for all clients.
-        noise: Seed of the noise, the client's own.
+        noise: Seeds of the noise, the client's own.
     """
     rows = projected(features, settings.dimensions, seed)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1.0)
     hot = np.eye(classes)[labels]
     sigma = analytic_gaussian(settings.epsilon, settings.delta, SENSITIVITY)
-    random = np.random.default_rng([noise, 4])
+    random = np.random.default_rng([*noise, 4])
     width = rows.shape[1]
     upper = np.triu(random.normal(0, sigma, (width, width)))
     squares = rows.T @ rows + upper + np.triu(upper, 1).T
@@ -109,13 +109,12 @@ def solve(squares: Floats, products: Floats, noise: float) -> Floats:
     return weights
 
 
-def ask_for_sums(grid: Grid, strategy: Checked, images: Mapping[int, int], sigma: float) -> Floats:
+def ask_for_sums(grid: Grid, strategy: Checked, sigma: float) -> Floats:
     """Have all clients tell their sums once, and return the weights (D, K).
 
     Args:
         grid: Reaches the clients.
         strategy: Asks and averages, weighted by images.
-        images: Of every client, by node.
         sigma: Standard deviation of the noise on every client's sums.
 
     Raises:
@@ -126,8 +125,7 @@ def ask_for_sums(grid: Grid, strategy: Checked, images: Mapping[int, int], sigma
     asked = strategy.configure_train(1, ArrayRecord(), ConfigRecord(), grid)
     averaged, _ = strategy.aggregate_train(1, grid.send_and_receive(asked))
     assert averaged is not None  # noqa: S101 - a round without an answer has raised
-    left_out = {one.client for one in strategy.refused}
-    told = [count for node, count in images.items() if node not in left_out]
+    told = strategy.images.values()
     noise = sigma * np.sqrt(len(told)) / sum(told)
     return solve(
         averaged["squares"].numpy().astype(np.float64), averaged["products"].numpy().astype(np.float64), noise

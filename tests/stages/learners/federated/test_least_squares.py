@@ -19,7 +19,7 @@ def make(count: int = 90, width: int = 8) -> tuple[np.ndarray, np.ndarray]:
 
 def told(features: np.ndarray, labels: np.ndarray, noise: int, **more: float) -> Sums:
     settings = FederateSettings.model_validate({"dp": "least-squares", **more})
-    return noisy_sums(features, labels, 3, settings, 0, noise)
+    return noisy_sums(features, labels, 3, settings, 0, (noise,))
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.01, 2.0])
