@@ -92,6 +92,10 @@ class HeadSettings(Settings):
         "before", description="dropout before every dense layer, or behind the ReLU of every hidden one"
     )
     unit_norm: bool = Field(False, description="bring pooled features to length 1 first")
+    basis: Annotated[int, Field(ge=1, le=8192)] | None = Field(
+        None,
+        description="bring pooled features to so many fixed directions and to length 1 first; see `mtl federate`",
+    )
     batch_norm: bool = Field(False, description="batch normalisation after pooling (paper C)")
     batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] = Field(
         0.01, description="share of a new batch in the running statistics: 0.01 is what Keras calls 0.99"

@@ -46,6 +46,12 @@ Dp = Annotated[str | None, flag_of(FederateSettings, "dp")]
 DpTrain = Annotated[str | None, flag_of(FederateSettings, "dp_train")]
 Epsilon = Annotated[float | None, flag_of(FederateSettings, "epsilon")]
 Delta = Annotated[float | None, flag_of(FederateSettings, "delta")]
+Public = Annotated[
+    str | None,
+    typer.Option(
+        help="Images that anybody may see, whose main directions the head looks along.", metavar="NAME:FOLDER"
+    ),
+]
 Start = Annotated[
     Path | None,
     typer.Option("--from", help="Go on from a finished run or stage folder, with its configuration."),
@@ -63,6 +69,7 @@ def simulate(
     dp_train: DpTrain = None,
     epsilon: Epsilon = None,
     delta: Delta = None,
+    public: Public = None,
     compare: Annotated[
         bool,
         typer.Option(
@@ -97,7 +104,7 @@ def simulate(
 
     plan = given_of(
         clients=clients, rounds=rounds, local_epochs=local_epochs, partition=partition, strategy=strategy, dp=dp,
-        dp_train=dp_train, epsilon=epsilon, delta=delta,
+        dp_train=dp_train, epsilon=epsilon, delta=delta, public=_public(public),
     )  # fmt: skip
     given = overrides(
         stages=stages, name=name, backbone=backbone, weights=weights, single_cell=single_cell, multi_cell=multi_cell,
@@ -127,6 +134,7 @@ def server(
     dp_train: DpTrain = None,
     epsilon: Epsilon = None,
     delta: Delta = None,
+    public: Public = None,
     stages: Annotated[
         str | None, typer.Option(help="1,2 or 1,3; a longer chain goes on from a run with --from.")
     ] = None,
@@ -152,7 +160,7 @@ def server(
 
     plan = given_of(
         clients=clients, rounds=rounds, local_epochs=local_epochs, strategy=strategy, dp=dp, dp_train=dp_train,
-        epsilon=epsilon, delta=delta,
+        epsilon=epsilon, delta=delta, public=_public(public),
     )  # fmt: skip
     given = overrides(
         stages=stages, name=name, backbone=backbone, weights=weights, image_size=image_size, seed=seed
@@ -229,3 +237,12 @@ def keys(
 
     made = make_client_key(folder, client_name) if client_name else make_server_keys(folder, str(host))
     show(made, as_json)
+
+
+def _public(text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    from stages.data.catalogue import parse_source
+
+    source = parse_source(text, "--public")
+    return {"dataset": source.dataset, "root": str(source.folder)}

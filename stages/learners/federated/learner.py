@@ -67,6 +67,8 @@ def federated_settings(settings: StageSettings, federate: FederateSettings) -> S
             f"Expected rounds times local epochs to be above `head_epochs` = {settings.train.head_epochs}, but got {federate.epochs}; "
             "do ask for more rounds"
         )
+    if federate.public:
+        head = head.model_copy(update={"basis": federate.dimensions})
     return settings.model_copy(update={"train": settings.train.model_copy(update=changes), "head": head})
 
 
@@ -191,15 +193,16 @@ class FederatedLearner:
 
     def _sums(self, grid: Grid, template: Client, folder: Path, clients: int) -> Federated:
         network, classes = template.network(), len(template.task.classes)
-        size = min(self.settings.dimensions, network.width)
+        size = min(self.settings.dimensions, network.width) + 1
         strategy = make_strategy(
             self.settings, {"squares": (size, size), "products": (size, classes)}, classes, clients
         )
         sigma = analytic_gaussian(self.settings.epsilon, self.settings.delta, SENSITIVITY)
         weights = ask_for_sums(grid, strategy, sigma)
-        solved = torch.from_numpy(head_weights(weights, network.width, self.base.seed)).float()
+        width = int(network.head[-1].in_features)
+        solved = dict(zip(("weight", "bias"), head_weights(weights, width, self.base.seed), strict=True))
         layer = f"head.{len(network.head) - 1}"
-        state = {f"{layer}.weight": solved, f"{layer}.bias": torch.zeros(len(solved))}
+        state = {f"{layer}.{name}": torch.from_numpy(value).float() for name, value in solved.items()}
         return Federated(state, [{"round": 1.0}], 0, strategy.refused, strategy.spent)
 
     def model(self, network: Network, client: Client) -> NetworkModel:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -66,11 +67,18 @@ class SuperLinkGrid(HttpGrid):  # type: ignore[misc]
         state: Of the SuperLink.
         names: Of the clients that have a key, by node.
         timeout: Seconds that a client may take for an answer.
+
+    Attributes:
+        port: That it is served at.
+        plan: What greets a client that comes; nobody is greeted, or takes part, before it is there.
+        admits: Given a node and its answer to the greeting, says whether it takes part.
+        admitted: Who does, with those answers.
     """
 
     def __init__(self, state: LinkState, names: Mapping[int, str], timeout: float) -> None:
         super().__init__(token="none")  # noqa: S106 - nothing is asked over HTTP
         self.state, self.names, self.timeout = state, names, timeout
+        self.port = 0
         self.admitted: dict[int, Message] = {}
         self.plan: RecordDict | None = None
         self.admits: Callable[[int, Message], bool] = lambda node, reply: not reply.has_error()
@@ -194,23 +202,25 @@ def superlink(
             ssl_certfile=tls.certificate, ssl_keyfile=str(tls.key), timeout_graceful_shutdown=2,
         )  # fmt: skip
         config.load()
-        socket = config.bind_socket()
-    except (OSError, SystemExit) as error:  # uvicorn exits where a port is taken
+        listening = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+    except OSError as error:
         raise ModelError(
             f"Expected {host}:{port} to be free and {tls.certificate} to be a certificate with its key, but cannot serve: {error}; do choose others"
         ) from error
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([socket],), name="superlink", daemon=True)
+    thread = threading.Thread(target=server.run, args=([listening],), name="superlink", daemon=True)
     thread.start()
     grid = SuperLinkGrid(state, names, timeout)
-    grid.port = socket.getsockname()[1]
+    grid.port = listening.getsockname()[1]
     try:
         yield grid
     finally:
         grid.finish()
         server.should_exit = True
         thread.join(timeout=5)
-        socket.close()
+        listening.close()
 
 
 def _error(reason: str, message: Message) -> Message:

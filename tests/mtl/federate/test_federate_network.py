@@ -113,6 +113,7 @@ def start(desk: Path, code: str, arguments: list[str]) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.timeout(900)  # processes that import torch one beside the other
 def test_rounds_go_on_whatever_one_client_does(rendered: Path, tmp_path: Path, keys: Path) -> None:
     port = free_port()
     with processes(tmp_path) as clients:

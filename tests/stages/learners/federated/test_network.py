@@ -67,6 +67,7 @@ def in_turn(inner: ClientApp, turn: threading.Lock) -> ClientApp:
     return app
 
 
+@pytest.mark.timeout(600)
 def test_a_network_learns_what_a_simulation_learns(tmp_path: Path, keys: Path) -> None:
     task, samples = make_task()
     learner = make_learner(tmp_path, samples, {"policy": "frozen"})
