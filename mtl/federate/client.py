@@ -7,10 +7,12 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
@@ -20,12 +22,12 @@ from mtl.federate.content import ClientScore, client_scores, text
 from mtl.federate.extra import check_extra
 from mtl.federate.plan import Plan, read_plan, score_json, told
 from mtl.federate.settings import ClientSettings, FederatedExperiment
-from mtl.loading import load_settings
-from mtl.progress import Reporter
+from mtl.progress import Reporter, Steps
 from mtl.runs import RunFolder, stage_key
 from segmentation.files import finite, make_folder, read_json, write_json, write_tensors
-from stages.assemble import assemble, make_task, split_stages
+from stages.assemble import Assembled, assemble, make_task, split_stages
 from stages.data.catalogue import parse_source
+from stages.data_settings import DataSettings
 from stages.errors import DataError
 from stages.learners.federated.client import Client, confusion_scores, read_arrays
 from stages.learners.federated.learner import FederatedLearner
@@ -33,8 +35,10 @@ from stages.learners.federated.supernode import SuperNode
 from stages.learners.network.loading import State
 from stages.learners.network.model import NetworkLearner
 from stages.preprocess import Preprocess
+from stages.splits.split import Split
+from stages.task import Task
 
-__all__ = ["Joined", "join"]
+__all__ = ["Hospital", "Joined", "join"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def join(settings: ClientSettings, runs: Path) -> Joined:
     with folder.lock(), Reporter() as reporter:
         folder.claim("federate-client")
         node = SuperNode(settings.server, settings.ca, settings.key, folder.path, settings.wait)
-        hospital = _Hospital(settings, folder, reporter)
+        hospital = Hospital(settings, folder, reporter)
         reporter.step(f"server {settings.server}", 0, 1, "waiting")
         node.serve(hospital.app(), lambda: hospital.ended is not None)
         assert hospital.ended is not None  # noqa: S101 - `serve` ends by it or raises
@@ -99,10 +103,19 @@ def join(settings: ClientSettings, runs: Path) -> Joined:
     return hospital.ended
 
 
-class _Hospital:
-    """What a client does with what a server sends."""
+class Hospital:
+    """What a client does with what a server sends.
 
-    def __init__(self, settings: ClientSettings, folder: RunFolder, reporter: Reporter) -> None:
+    Args:
+        settings: Which images, and what is insisted on.
+        folder: Gets everything.
+        reporter: Told about progress.
+
+    Attributes:
+        ended: How the run ended; None before.
+    """
+
+    def __init__(self, settings: ClientSettings, folder: RunFolder, reporter: Steps) -> None:
         self.settings, self.folder, self.reporter = settings, folder, reporter
         self.ended: Joined | None = None
         self._client: Client | None = None
@@ -150,73 +163,55 @@ class _Hospital:
 
     def _take(self, plan: Plan, start: State) -> Client:
         """Return the client that a plan makes of the images here."""
-        source = parse_source(self.settings.data, "--data")
-        number = FederatedExperiment.model_validate(plan.experiment).stages[-1]
-        data = {
-            "dataset": source.dataset, "root": str(source.folder), "rename": self.settings.rename, "drop": list(self.settings.drop),
-        }  # fmt: skip
-        given = {f"{STAGE_FIELDS[number]}.data": data, "hardware": self.settings.hardware.model_dump()}
-        experiment = load_settings(FederatedExperiment, plan.experiment, given)
+        experiment, stage, split, task = self._images(plan)
+        told = plan.experiment.model_dump(mode="json"), plan.classes, plan.weights.model_dump(mode="json")
+        own = self.folder.stages / stage_key(*told, stage.fingerprint, split.to_json(), _digest(start))
+        make_folder(own)
+        backbone = {name: value for name, value in start.items() if name.startswith("backbone.")}
+        write_tensors(own / "start.safetensors", backbone)
+        base = NetworkLearner(
+            experiment.stage(experiment.stages[-1]), plan.weights, own / "start.safetensors", experiment.seed, experiment.hardware,
+            experiment.evaluation.flips, bank=own / "features.npy",
+        )  # fmt: skip
+        learner = FederatedLearner(base, experiment.federate, stage.samples)
+        made, shared = learner.start(task)
+        if _shapes(made) != _shapes(start):
+            raise ConfigError(
+                f"Expected the server's weights to be of {experiment.backbone} as it is here, but they are not; do install the same version of timm on both"
+            )
+        secret = _secret(self.folder.path / "secret.json") if experiment.federate.dp != "none" else 0
+        client = learner.client(self.settings.key.stem, self._number(), task, start, shared, own / "training")
+        self._client = replace(client, secret=secret, rendered=stage.rendered, unit=stage.unit)
+        self._judge = partial(_judged, self._client, learner, experiment, own)
+        self._model = own
+        return self._client
+
+    def _images(self, plan: Plan) -> tuple[FederatedExperiment, Assembled, Split, Task]:
+        """Return the plan's experiment on the images here, and what becomes of them."""
+        source, number = parse_source(self.settings.data, "--data"), plan.experiment.stages[-1]
+        wishes = {"rename": self.settings.rename, "drop": self.settings.drop}
+        data = DataSettings(dataset=source.dataset, root=source.folder, **wishes)
+        rules = plan.experiment.stage(number).model_copy(update={"data": data})
+        experiment = plan.experiment.model_copy(
+            update={STAGE_FIELDS[number]: rules, "hardware": self.settings.hardware}
+        )
         _agree(self.settings, experiment)
-        rules = experiment.stage(number)
-        assembled = assemble(rules.data, rules.split.near_duplicates, self.reporter.step)
+        tell = self.reporter.step
+        assembled = assemble(rules.data, rules.split.near_duplicates, tell)
         if unknown := sorted(set(assembled.classes) - set(plan.classes)):
             raise DataError(
                 f"Expected the labels of {source.dataset} to be among the server's classes {', '.join(plan.classes)}, but it has {', '.join(unknown)}; do rename or drop them"
             )
         tied, splits = split_stages(
-            {number: assembled},
-            {number: rules.split},
-            experiment.seed,
-            self.folder.path / "splits",
-            self.reporter.step,
+            {number: assembled}, {number: rules.split}, experiment.seed, self.folder.path / "splits", tell
         )
         stage = replace(tied[number], classes=plan.classes)
-        task = make_task(stage, splits[number], Preprocess(rules.preprocess), self.reporter.step)
-        key = stage_key(plan.experiment, plan.classes, plan.weights.model_dump(mode="json"), stage.fingerprint, splits[number].to_json(), _digest(start))  # fmt: skip
-        own = self.folder.stages / key
-        make_folder(own)
-        write_tensors(
-            own / "start.safetensors",
-            {name: value for name, value in start.items() if name.startswith("backbone.")},
-        )
-        base = NetworkLearner(
-            rules, plan.weights, own / "start.safetensors", experiment.seed, experiment.hardware, experiment.evaluation.flips,
-            bank=own / "features.npy",
-        )  # fmt: skip
-        learner = FederatedLearner(base, experiment.federate, stage.samples)
-        made, shared = learner.start(task)
-        if {name: value.shape for name, value in made.items()} != {
-            name: value.shape for name, value in start.items()
-        }:
-            raise ConfigError(
-                f"Expected the server's weights to be of {experiment.backbone} as it is here, but they are not; do install the same version of timm on both"
+        task = make_task(stage, splits[number], Preprocess(rules.preprocess), tell)
+        if len(np.unique(task.labels[task.rows["train"]])) < 2:
+            raise DataError(
+                f"Expected {source.folder} to hold two classes or more to learn, but its training part does not; do add images"
             )
-        private = experiment.federate.dp != "none"
-        client = learner.client(self.settings.key.stem, self._number(), task, start, shared, own / "training")
-        self._client = replace(
-            client,
-            secret=_secret(self.folder.path / "secret.json") if private else 0,
-            rendered=stage.rendered,
-            unit=stage.unit,
-        )
-
-        def judge(state: State) -> tuple[ClientScore, dict[str, Any]]:
-            rows, classes = task.rows["test"], len(task.classes)
-            model = learner.model(self.client.current(state), self.client)
-            model.save(own)
-            votes, labels = model.prepared_probabilities(task.images[rows]), task.labels[rows]
-            place = np.full(len(task.labels), -1)
-            place[rows] = np.arange(len(rows))
-            samples = [stage.samples[row] for row in rows]
-            loss = -np.log(votes[np.arange(len(rows)), labels].clip(1e-12)).mean() if len(rows) else 0.0
-            return (
-                client_scores([self.client], votes, place, task, samples, experiment)[0],
-                confusion_scores(labels, votes.argmax(axis=1), classes, float(loss)),
-            )
-
-        self._judge, self._model = judge, own
-        return self._client
+        return experiment, stage, splits[number], task
 
     def _end(self, state: State) -> RecordDict:
         client = self.client
@@ -232,6 +227,26 @@ class _Hospital:
     def _number(self) -> int:
         # Every client draws its own order of images; a key is what it has that no other has.
         return int.from_bytes(hashlib.sha256(self.settings.key.read_bytes()).digest()[:4])
+
+
+def _judged(
+    client: Client, learner: FederatedLearner, experiment: FederatedExperiment, folder: Path, state: State
+) -> tuple[ClientScore, dict[str, Any]]:
+    """Save the model of some shared weights, and return what it reaches on the client's test images, for people and for adding up."""
+    task, rows = client.task, client.task.rows["test"]
+    model = learner.model(client.current(state), client)
+    model.save(folder)
+    votes, labels = model.prepared_probabilities(task.images[rows]), task.labels[rows]
+    place = np.full(len(task.labels), -1)
+    place[rows] = np.arange(len(rows))
+    samples = [learner.samples[row] for row in rows]
+    (score,) = client_scores([client], votes, place, task, samples, experiment)
+    loss = -np.log(votes[np.arange(len(rows)), labels].clip(1e-12)).mean() if len(rows) else 0.0
+    return score, confusion_scores(labels, votes.argmax(axis=1), len(task.classes), float(loss))
+
+
+def _shapes(state: State) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}
 
 
 def _agree(settings: ClientSettings, experiment: FederatedExperiment) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from mtl.errors import ConfigError
 from mtl.federate.content import ClientScore
+from mtl.federate.settings import FederatedExperiment
 from stages.learners.federated.records import ClientRecord
 from stages.learners.federated.strategy import ARRAYS
 from stages.learners.network.loading import State
@@ -30,7 +31,7 @@ class Plan(BaseModel):
 
     Attributes:
         version: Of mtl at the server.
-        experiment: As `FederatedExperiment` holds it, without data.
+        experiment: Whose data and hardware each client replaces by its own.
         classes: In the order of the probabilities.
         weights: Where the backbone came from.
     """
@@ -38,7 +39,7 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: str = metadata.version("mtl")
-    experiment: dict[str, Any]
+    experiment: FederatedExperiment
     classes: tuple[str, ...]
     weights: WeightRecord
 

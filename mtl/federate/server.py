@@ -126,7 +126,7 @@ class _Server:
         template = self.learner.client("server", 0, self.task, start, shared, self.stage.path)
         with superlink(host, port, Tls(folder / CERTIFICATE, folder / KEY), keys, network.timeout) as grid:
             plan = Plan(
-                experiment=self.experiment.plan().model_dump(mode="json"),
+                experiment=self.experiment.plan(),
                 classes=network.classes,
                 weights=self.learner.base.weights,
             )
@@ -146,7 +146,7 @@ class _Server:
         while there < wanted:
             now = len(grid.get_node_ids())
             if now != there:
-                names = ", ".join(grid.names[node] for node in grid.admitted)
+                names = ", ".join(sorted(grid.names[node] for node in grid.admitted))
                 self.reporter.step(bar, min(now, wanted), wanted, names or "none yet")
             there = now
             time.sleep(0 if there >= wanted else 0.2)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flwr.app import ArrayRecord, Message, MetricRecord
-from flwr.serverapp.strategy import FedAvg, FedProx
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg
 
 from stages.errors import ModelError
 from stages.learners.federated.settings import FederateSettings
@@ -19,6 +21,9 @@ __all__ = ["ARRAYS", "COUNT", "SPENT", "Checked", "Refused", "make_strategy", "u
 ARRAYS, COUNT = "arrays", "num-examples"
 SPENT = ("epsilon-rdp", "epsilon-prv")
 """What a client has spent of its privacy, by two accountants, in the metrics of its answer."""
+
+_PAUSE = 0.2
+"""Seconds between two looks for clients."""
 
 logging.getLogger("flwr").setLevel(logging.ERROR)
 
@@ -45,17 +50,46 @@ class Checked(FedAvg):
         shapes: By name, of the arrays that are wanted.
         scores: Names of the metrics that are wanted beside the number of images.
         classes: That confusion matrices are of.
+        proximal: mu of FedProx, which clients are told; 0 is FedAvg.
         more: See `flwr.serverapp.strategy.FedAvg`.
     """
 
     def __init__(
-        self, shapes: Mapping[str, tuple[int, ...]], scores: Collection[str], classes: int, **more: Any
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        scores: Collection[str],
+        classes: int,
+        proximal: float = 0.0,
+        **more: Any,
     ) -> None:
         super().__init__(**more)
+        self.proximal = proximal
         self.shapes, self.scores, self.classes = dict(shapes), frozenset(scores), classes
         self.refused: list[Refused] = []
         self.images: dict[int, int] = {}
         self.spent: dict[int, dict[int, tuple[float, float]]] = {}
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """Ask all clients that are there, once there are enough; Flower's own would wait for one that has just left."""
+        config["proximal-mu"] = self.proximal
+        return self._asked(server_round, arrays, config, grid, MessageType.TRAIN)
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """Ask the same clients how the shared weights do."""
+        return self._asked(server_round, arrays, config, grid, MessageType.EVALUATE)
+
+    def _asked(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid, what: str
+    ) -> list[Message]:
+        config["server-round"] = server_round
+        record = RecordDict({ARRAYS: arrays, "config": config})
+        while len(nodes := list(grid.get_node_ids())) < self.min_available_nodes:
+            time.sleep(_PAUSE)
+        return [Message(record, node, what) for node in nodes]
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -94,10 +128,6 @@ class Checked(FedAvg):
             else:
                 found.append(next(iter(reply.content.metric_records.values())))
         return found
-
-
-class _CheckedProx(Checked, FedProx):
-    """The same with mu in what the clients are told."""
 
 
 def unusable(reply: Message, shapes: Mapping[str, tuple[int, ...]], scores: Collection[str]) -> str | None:
@@ -175,12 +205,10 @@ def make_strategy(
     common: dict[str, Any] = {
         "scores": scores if settings.dp == "none" else (*scores, *SPENT),
         "classes": classes,
-        "min_train_nodes": 1,
-        "min_evaluate_nodes": 1,
         "min_available_nodes": clients,
         "weighted_by_key": COUNT,
         "arrayrecord_key": ARRAYS,
     }
     if settings.strategy == "fedprox":
-        return _CheckedProx(shapes, proximal_mu=settings.proximal, **common)
+        common["proximal"] = settings.proximal
     return Checked(shapes, **common)  # FedBN is FedAvg over other arrays

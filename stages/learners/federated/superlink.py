@@ -72,14 +72,14 @@ class SuperLinkGrid(HttpGrid):  # type: ignore[misc]
         port: That it is served at.
         plan: What greets a client that comes; nobody is greeted, or takes part, before it is there.
         admits: Given a node and its answer to the greeting, says whether it takes part.
-        admitted: Who does, with those answers.
+        admitted: Nodes of those who do.
     """
 
     def __init__(self, state: LinkState, names: Mapping[int, str], timeout: float) -> None:
         super().__init__(token="none")  # noqa: S106 - nothing is asked over HTTP
         self.state, self.names, self.timeout = state, names, timeout
         self.port = 0
-        self.admitted: dict[int, Message] = {}
+        self.admitted: set[int] = set()
         self.plan: RecordDict | None = None
         self.admits: Callable[[int, Message], bool] = lambda node, reply: not reply.has_error()
         self._since: dict[int, str] = {}
@@ -112,7 +112,8 @@ class SuperLinkGrid(HttpGrid):  # type: ignore[misc]
         online = self._online()
         for node in [one for one, since in self._since.items() if online.get(one) != since]:
             del self._since[node]
-            self.admitted.pop(node, None)
+            self.admitted.discard(node)
+            self._forget({name for name, one in self._greeted.items() if one.metadata.dst_node_id == node})
         new = [node for node in online if node not in self._since]
         self._since |= {node: online[node] for node in new}
         if self.plan is not None and new:
@@ -120,7 +121,7 @@ class SuperLinkGrid(HttpGrid):  # type: ignore[misc]
         for reply in self._answers(self._greeted):
             node = reply.metadata.src_node_id
             if node in self._since and self.admits(node, reply):
-                self.admitted[node] = reply
+                self.admitted.add(node)
         return sorted(self.admitted)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
@@ -138,6 +139,7 @@ class SuperLinkGrid(HttpGrid):  # type: ignore[misc]
                     why = f"It did not answer within {timeout or self.timeout:g} seconds."
                 if why:
                     found.append(_error(why, waiting.pop(name)))
+                    self._forget({name})
             time.sleep(_PAUSE if waiting else 0)
         return found
 
@@ -149,6 +151,12 @@ class SuperLinkGrid(HttpGrid):  # type: ignore[misc]
         """Return since when every node is there, by node."""
         info = self.state.get_node_info(node_ids=list(self.state.get_nodes(self.run.run_id)))
         return {one.node_id: one.last_activated_at for one in info}
+
+    def _forget(self, names: set[str]) -> None:
+        """Take back messages that nobody waits for any longer."""
+        self.state.delete_messages(names)
+        for name in names:
+            self._greeted.pop(name, None)
 
     def _sent(self, messages: list[Message]) -> dict[str, Message]:
         names = self.push_messages(messages) if messages else []

@@ -194,6 +194,7 @@ class SuperNode:
         finally:
             # A node that has answered all does not leave: the server would take its last answer for lost.
             stop.set()
+            thread.join()
 
     def _activate(self) -> Node:
         try:

@@ -31,7 +31,7 @@ def test_a_federation_is_a_run_with_a_comparison(rendered: Path, tmp_path: Path)
     assert told["guarantee"].startswith("No privacy is guaranteed")
     names = [one["name"] for one in told["comparison"]]
     assert names[:4] == ["federated", "centralised", "alone", "personalised"]
-    assert [one["epsilon"] for one in told["comparison"][4:]] == [1, 2, 8, 1, 2, 8]
+    assert [one["epsilon"] for one in told["comparison"][4:]] == [1, 2, 8, 1, 2, 8, None]
     for one in told["comparison"]:
         assert 0 <= one["attack"]["value"] <= 1
         assert one["evaluation"]["n"] == told["test"]["n"]
