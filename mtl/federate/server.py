@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from flwr.app import Message
@@ -165,7 +166,7 @@ class _Server:
         self.records[node] = record.model_copy(update={"name": name, "spent": {}})
         return True
 
-    def _ends(self, grid: SuperLinkGrid, state: State) -> dict[int, tuple[ClientScore, dict[str, object]]]:
+    def _ends(self, grid: SuperLinkGrid, state: State) -> dict[int, tuple[ClientScore, Mapping[str, Any]]]:
         """Give every client that is there the last weights, and return what they reach on its test images."""
         nodes, found = grid.get_node_ids(), {}
         for reply in grid.send_and_receive([Message(told("", state), node, END) for node in nodes]):
@@ -188,7 +189,7 @@ class _Server:
         model: NetworkModel,
         done: Federated,
         names: Mapping[int, str],
-        scores: Mapping[int, tuple[ClientScore, dict[str, object]]],
+        scores: Mapping[int, tuple[ClientScore, Mapping[str, Any]]],
         seconds: float,
     ) -> None:
         records = [

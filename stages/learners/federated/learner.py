@@ -193,13 +193,13 @@ class FederatedLearner:
 
     def _sums(self, grid: Grid, template: Client, folder: Path, clients: int) -> Federated:
         network, classes = template.network(), len(template.task.classes)
-        size = min(self.settings.dimensions, network.width) + 1
+        width = template.learner.settings.head.basis or network.width
+        size = min(self.settings.dimensions, width) + 1
         strategy = make_strategy(
             self.settings, {"squares": (size, size), "products": (size, classes)}, classes, clients
         )
         sigma = analytic_gaussian(self.settings.epsilon, self.settings.delta, SENSITIVITY)
         weights = ask_for_sums(grid, strategy, sigma)
-        width = int(network.head[-1].in_features)
         solved = dict(zip(("weight", "bias"), head_weights(weights, width, self.base.seed), strict=True))
         layer = f"head.{len(network.head) - 1}"
         state = {f"{layer}.{name}": torch.from_numpy(value).float() for name, value in solved.items()}

@@ -60,7 +60,7 @@ class Tls:
     key: Path
 
 
-class SuperLinkGrid(HttpGrid):  # type: ignore[misc]
+class SuperLinkGrid(HttpGrid):
     """Flower's grid of a server app, whose SuperLink is in this process.
 
     Args:
@@ -88,7 +88,7 @@ class SuperLinkGrid(HttpGrid):  # type: ignore[misc]
             None, None, None, {}, NOOP_FEDERATION_ID, None, NOOP_FLWR_AID, TaskType.SERVER_APP
         )
         (info,) = state.get_run_info(run_ids=[run])
-        (self._task,) = state.get_tasks(task_ids=[info.primary_task_id])
+        (self._task,) = state.get_tasks(run_ids=[run])
         state.claim_task(self._task.task_id)
         state.activate_task(self._task.task_id)
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run, 1, self._task.task_id
@@ -167,7 +167,8 @@ class SuperLinkGrid(HttpGrid):  # type: ignore[misc]
         replies = self.pull_messages(list(waiting)) if waiting else []
         asked = [(reply, waiting.pop(reply.metadata.reply_to_message_id)) for reply in replies]
         return [
-            _error(reply.error.reason, message) if reply.has_error() else reply for reply, message in asked
+            _error(str(reply.error.reason), message) if reply.has_error() else reply
+            for reply, message in asked
         ]
 
 
