@@ -24,7 +24,7 @@ from mtl.run.backbone import check_backbones
 from mtl.run.execute import find_start
 from mtl.run.stage import imagenet_stage
 from mtl.runs import RunFolder, StageFolder, stage_key
-from segmentation.files import write_json, write_table, write_text
+from segmentation.files import read_json, write_json, write_table, write_text
 from stages import STAGES
 from stages.learners.federated.learner import FederatedLearner
 from stages.learners.federated.records import ClientRecord, FederatedRecord, RefusedRecord
@@ -135,11 +135,20 @@ class _Server:
                 told(plan.model_dump_json(), start),
                 lambda *answer: self._admits(grid, *answer),
             )
+            names = self._names(grid)
             self._gather(grid)
             model, done = self.learner.federate(grid, template, self.stage.path, 1)
             scores = self._ends(grid, done.state)
-        self._write(model, done, grid.names, scores, time.perf_counter() - started)
+        self._write(model, done, names, scores, time.perf_counter() - started)
         return tuple(score for score, _ in scores.values())
+
+    def _names(self, grid: SuperLinkGrid) -> dict[int, str]:
+        """Return the names of all nodes that there ever were: a server that is started again gives new numbers."""
+        path = self.stage.path / "nodes.json"
+        known = read_json(path) if path.is_file() else {}
+        names = {int(node): name for node, name in known.items()} | dict(grid.names)
+        write_json(path, names)
+        return names
 
     def _gather(self, grid: SuperLinkGrid) -> None:
         wanted, bar = self.experiment.federate.clients, f"clients at port {grid.port}"
@@ -192,9 +201,12 @@ class _Server:
         scores: Mapping[int, tuple[ClientScore, Mapping[str, Any]]],
         seconds: float,
     ) -> None:
+        spent: dict[str, dict[int, tuple[float, float]]] = {}
+        for node, rounds in done.spent.items():
+            spent[names[node]] = spent.get(names[node], {}) | rounds
         records = [
-            record.model_copy(update={"spent": done.spent.get(node, {})})
-            for node, record in self.records.items()
+            record.model_copy(update={"spent": spent.get(record.name, {})})
+            for record in self.records.values()
         ]
         record = self.learner.write(
             self.stage.path, done, records, names,
