@@ -177,7 +177,8 @@ class _Server:
 
     def _ends(self, grid: SuperLinkGrid, state: State) -> dict[int, tuple[ClientScore, Mapping[str, Any]]]:
         """Give every client that is there the last weights, and return what they reach on its test images."""
-        nodes, found = grid.get_node_ids(), {}
+        nodes = grid.get_node_ids()
+        found: dict[int, tuple[ClientScore, Mapping[str, Any]]] = {}
         for reply in grid.send_and_receive([Message(told("", state), node, END) for node in nodes]):
             node = reply.metadata.src_node_id
             try:
