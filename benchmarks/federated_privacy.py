@@ -3,8 +3,8 @@
     python benchmarks/federated_privacy.py --config pbc-deepapl --public pbc:DATA/pbc --dimensions 16 --cache FOLDER
 
 The split by patients is that of the configuration; every seed deals the training patients to other hospitals and draws other noise. Choose dimensions on
-inner folds of the training patients, before the test part is looked at. "No noise" is the same model at epsilon 1000. Two attacks tell training images from test images: by their loss (Yeom et al.
-2018), and by likelihood ratios of shadow models (LiRA, Carlini et al. 2022, offline), which closed-form heads make cheap.
+inner folds of the training patients, before the test part is looked at. "No noise" is the same model at epsilon 1000. One attack tells training from test images by their loss (Yeom et al. 2018), and so
+other patients, too; the other goes by likelihood ratios of shadow models (LiRA, Carlini et al. 2022, offline), which closed-form heads make cheap.
 """
 
 from __future__ import annotations
@@ -100,23 +100,24 @@ def confidence(votes: Floats, labels: npt.NDArray[np.int64]) -> Floats:
 
 
 def lira(
-    units: Floats, labels: npt.NDArray[np.int64], parts: list[npt.NDArray[np.int64]], test: npt.NDArray[np.int64],
-    classes: int, epsilon: float, target: tuple[Floats, Floats], seed: int, shadows: int,
+    units: Floats, labels: npt.NDArray[np.int64], parts: list[npt.NDArray[np.int64]], classes: int, epsilon: float, seed: int, shadows: int
 ) -> float:  # fmt: skip
-    """Return the AUROC of offline LiRA: shadow models learn from half of each hospital's images, never from the test part."""
+    """Return the AUROC of offline LiRA on a model of half of each hospital's images, told from the other half: of the same patients.
+
+    Shadow models learn from other halves; an image is judged by those that have not seen it.
+    """
     random = np.random.default_rng([seed, 5])
-    everybody = np.concatenate([*parts, test])
-    seen = []
-    for shadow in range(shadows):
+    everybody = np.sort(np.concatenate(parts))
+    told, member = [], []
+    for number in range(shadows + 1):
         halves = [np.sort(random.permutation(rows)[: max(2, len(rows) // 2)]) for rows in parts]
-        layer = train(units, labels, halves, classes, epsilon, 1000 + shadow)
-        told = confidence(votes_of(units[everybody], layer), labels[everybody])
-        told[np.isin(everybody, np.concatenate(halves))] = np.nan
-        seen.append(told)
-    out = np.array(seen)
-    ours = confidence(votes_of(units[everybody], target), labels[everybody])
-    score = (ours - np.nanmean(out, axis=0)) / (np.nanstd(out, axis=0) + 1e-3)
-    return float(roc_auc_score(np.isin(everybody, test, invert=True), score))
+        layer = train(units, labels, halves, classes, epsilon, seed if number == 0 else 1000 + number)
+        told.append(confidence(votes_of(units[everybody], layer), labels[everybody]))
+        member.append(np.isin(everybody, np.concatenate(halves)))
+    out = np.where(np.array(member[1:]), np.nan, np.array(told[1:]))
+    known = (~np.array(member[1:])).sum(axis=0) > 1
+    score = (told[0] - np.nanmean(out, axis=0)) / (np.nanstd(out, axis=0) + 1e-3)
+    return float(roc_auc_score(member[0][known], score[known]))
 
 
 def main() -> None:
@@ -167,7 +168,7 @@ def main() -> None:
                 member = np.repeat([1, 0], [len(learned), len(test)])
                 both = np.concatenate([learned, test])
                 loss = roc_auc_score(member, confidence(votes[both], labels[both]))
-                ratio = lira(units, labels, hospitals, test, classes, epsilon, layer, seed, given.shadows)
+                ratio = lira(units, labels, hospitals, classes, epsilon, seed, given.shadows)
                 print(
                     f"{how} seed {seed} epsilon {epsilon:g}: accuracy {accuracy:.3f}, macro F1 {f1:.3f}, "
                     f"minus no noise {lead.value:+.3f} [{lead.low:+.3f}, {lead.high:+.3f}], "
