@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mtl.federate.content import ClientScore
 from mtl.federate.extra import check_extra
 from mtl.federate.keys import CERTIFICATE, KEY, client_keys
 from mtl.federate.plan import END, Plan, read_end, read_record, told
+from mtl.federate.public import public_basis
 from mtl.federate.settings import ServedExperiment, split_address
 from mtl.loading import dump_settings
 from mtl.progress import Reporter
@@ -113,7 +115,8 @@ class _Server:
             settings, origin.weights, parent.weights, experiment.seed, experiment.hardware,
             experiment.evaluation.flips, lambda done, total, text: reporter.step(bar, done, total, text),
         )  # fmt: skip
-        self.learner = FederatedLearner(base, experiment.federate, ())
+        basis = public_basis(base, experiment.federate, reporter.step)
+        self.learner = FederatedLearner(replace(base, basis=basis), experiment.federate, ())
         self.experiment, self.parent, self.stage, self.reporter = experiment, parent, stage, reporter
         self.records: dict[int, ClientRecord] = {}
         self.turned_away: list[RefusedRecord] = []

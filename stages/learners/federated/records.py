@@ -87,7 +87,7 @@ class FederatedRecord(_Record):
         told = self.settings
         if told.dp == "none":
             return "No privacy is guaranteed: weights are exchanged as they are, and can tell of the images that they were trained on."
-        seed = "its seed" if self.test else "the seed"
+        seed = "its secret" if self.test else "the seed"
         spent = [max(both[0] for both in client.spent.values()) for client in self.clients if client.spent]
         most = f"{max(spent):.3g}" if spent else "0"
         return (
