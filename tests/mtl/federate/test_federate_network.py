@@ -102,15 +102,16 @@ def processes(desk: Path) -> Iterator[dict[str, subprocess.Popen[str]]]:
     finally:
         for one in started.values():
             one.kill()
-            one.wait()
+            one.communicate()
 
 
 def start(desk: Path, code: str, arguments: list[str]) -> subprocess.Popen[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.Popen(
-        [sys.executable, "-c", f"{code}\n{PLAIN}", *arguments], cwd=desk, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=(desk / f"{len(list(desk.glob('*.err')))}.err").open("w"),
-    )  # fmt: skip
+    typed = [sys.executable, "-c", f"{code}\n{PLAIN}", *arguments]
+    with (desk / f"{len(list(desk.glob('*.err')))}.err").open("w") as errors:
+        return subprocess.Popen(
+            typed, cwd=desk, env=environment, text=True, stdout=subprocess.PIPE, stderr=errors
+        )
 
 
 @pytest.mark.timeout(900)  # processes that import torch one beside the other
