@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from segmentation.settings import Settings
+from stages.bag_settings import FIELD, Bagging, BagSettings, Unit
 from stages.classical_settings import DEEP, ClassicalSettings, LearnerName
 from stages.data_settings import DataSettings
 from stages.stacked_settings import STACKED, StackedSettings
@@ -350,6 +351,8 @@ class StageSettings(Settings):
     )
     stacked: StackedSettings = Field(StackedSettings(), description="of the learner stacked")
     classical: ClassicalSettings = Field(ClassicalSettings(), description="of learners that are no network")
+    unit: Unit = Field("field", description="what is answered for: an image, its white cells, or a patient")
+    bags: BagSettings = Field(BagSettings(), description="of the units cells and patient")
     head: Annotated[HeadSettings, BeforeValidator(_head_of)] = HeadSettings()
     augment: AugmentSettings = AugmentSettings()
     train: TrainSettings = TrainSettings()
@@ -360,6 +363,11 @@ class StageSettings(Settings):
         return self.learner in ("network", STACKED) or DEEP in self.classical.features
 
     @property
+    def bagging(self) -> Bagging | None:
+        """How bags are made; None where every image is answered for itself."""
+        return self.bags.of(self.unit)
+
+    @property
     def pool(self) -> str:
         """Global pooling of that backbone."""
         if self.learner == STACKED:
@@ -367,8 +375,13 @@ class StageSettings(Settings):
         return self.head.pool if self.learner == "network" else self.classical.pool
 
     @model_validator(mode="after")
-    def _classical(self) -> StageSettings:
+    def _learned(self) -> StageSettings:
         segment = self.preprocess.segment
+        if self.unit != FIELD and self.learner != "network":
+            raise ValueError(
+                f"Expected no `learner` beside `unit` {self.unit}, whose cells or images are weighed on features of the backbone at rest, "
+                f"but got {self.learner}; do leave it out"
+            )
         if self.learner in ("network", STACKED):
             return self
         if "shape" in self.classical.features and (segment.method == "none" or segment.use == "crop"):

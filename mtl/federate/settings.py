@@ -51,6 +51,11 @@ class FederatedExperiment(Experiment):
             raise ConfigError(
                 "Expected the last of `--stages` to be 2 or 3, which clients learn together, but got 1; do add a stage"
             )
+        last = self.stage(self.stages[-1])
+        if last.bagging is not None:
+            raise ConfigError(
+                f"Expected a last stage that answers for images, which clients can learn together, but its `unit` is {last.unit}; do set it to field"
+            )
         return self
 
 

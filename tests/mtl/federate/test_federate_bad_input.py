@@ -108,3 +108,5 @@ def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 def test_two_chains_are_not_federated() -> None:
     with pytest.raises(ConfigError, match="against"):
         load_settings(FederatedExperiment, "default", {"stages": "1,2,3", "against": "1,3"})
+    with pytest.raises(ConfigError, match="`unit` is cells"):
+        load_settings(FederatedExperiment, "default", {"against": "none", "multi_cell.unit": "cells"})
