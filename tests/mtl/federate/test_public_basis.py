@@ -52,8 +52,8 @@ def test_a_private_head_looks_along_public_directions(rendered: Path, tmp_path: 
     weights = load_state(StageFolder(folder).weights)
     assert weights["head.0.directions"].shape[1] == 6
     assert weights["head.0.mean"].abs().sum() > 0
-    last = max(name for name in weights if name.startswith("head.") and name.endswith(".weight"))
-    assert weights[last].shape[1] == 6
+    first = min(name for name in weights if name.startswith("head.") and name.endswith(".weight"))
+    assert weights[first].shape[1] == 6
 
 
 def test_public_images_that_are_not_there(rendered: Path, tmp_path: Path) -> None:
