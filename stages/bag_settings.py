@@ -11,9 +11,10 @@ from pydantic import Field
 
 from segmentation.settings import Settings
 
-__all__ = ["FIELD", "PATIENT", "BagSettings", "Bagging", "Unit"]
+__all__ = ["CELLS", "FIELD", "PATIENT", "BagSettings", "Bagging", "Unit"]
 
 FIELD: Final = "field"
+CELLS: Final = "cells"
 PATIENT: Final = "patient"
 Unit = Literal["field", "cells", "patient"]
 

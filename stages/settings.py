@@ -93,6 +93,9 @@ class HeadSettings(Settings):
         "before", description="dropout before every dense layer, or behind the ReLU of every hidden one"
     )
     unit_norm: bool = Field(False, description="bring pooled features to length 1 first")
+    basis: Annotated[int, Field(ge=1, le=8192)] | None = Field(
+        None, description="bring pooled features to so many fixed directions and to length 1 first; see `mtl federate`"
+    )  # fmt: skip
     batch_norm: bool = Field(False, description="batch normalisation after pooling (paper C)")
     batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] = Field(
         0.01, description="share of a new batch in the running statistics: 0.01 is what Keras calls 0.99"
@@ -330,9 +333,7 @@ class PreprocessSettings(Settings):
     image_size: Annotated[int, Field(ge=16, le=2048)] = Field(
         160, description="side in px that images are resized to"
     )
-    fit: Literal["stretch", "pad", "crop"] = Field(
-        "stretch", description="how a non-square image becomes square"
-    )
+    fit: Literal["stretch", "pad", "crop"] = Field("stretch", description="how a non-square image becomes square")  # fmt: skip
 
 
 class StageSettings(Settings):
@@ -375,8 +376,7 @@ class StageSettings(Settings):
         segment = self.preprocess.segment
         if self.unit != FIELD and self.learner != "network":
             raise ValueError(
-                f"Expected no `learner` beside `unit` {self.unit}, whose cells or images are weighed on features of the backbone at rest, "
-                f"but got {self.learner}; do leave it out"
+                f"Expected no `learner` beside `unit` {self.unit}, whose cells or images a backbone at rest sees, but got {self.learner}; do leave it out"
             )
         if self.learner in ("network", STACKED):
             return self

@@ -29,7 +29,7 @@ from stages.preprocess import Fitted, Preprocess
 from stages.settings import PreprocessSettings
 from stages.task import Task
 
-__all__ = ["AT_ONCE", "MODEL_FILE", "Fitting", "Learner", "Model", "Prediction", "load_model"]
+__all__ = ["AT_ONCE", "MODEL_FILE", "Bag", "Fitting", "Learner", "Model", "Prediction", "load_model"]
 
 MODEL_FILE = "model.json"
 _KINDS: Mapping[str, str] = {

@@ -19,7 +19,7 @@ from segmentation.files import sha256_of, write_bytes
 from segmentation.finders import NETWORK, make_finder, weight_file
 from segmentation.masks import Mask
 from segmentation.threshold import isolate, move
-from stages.bag_settings import PATIENT, Bagging
+from stages.bag_settings import CELLS, PATIENT, Bagging
 from stages.data.images import load_rgb
 from stages.data.sample import Sample
 from stages.data.store import Preparation, open_store, resize
@@ -285,8 +285,11 @@ class Preprocess:
             aim, width = self.fitted.sharpness or 0.0, sharpening_width(settings, image)
             image = sharpen(image, aim, width, settings.sharpen.most)
         # Cells that are cut out one by one leave the field as large as it is.
-        whole = mask is None or (self.bagging is not None and settings.segment.use == "crop")
-        return image if whole else apply_mask(image, mask, settings.segment.use), mask
+        if mask is None or (
+            self.bagging is not None and self.bagging.unit == CELLS and settings.segment.use == "crop"
+        ):
+            return image, mask
+        return apply_mask(image, mask, settings.segment.use), mask
 
     @cached_property
     def _find(self) -> Callable[[Image], Mask]:

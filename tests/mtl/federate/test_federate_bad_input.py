@@ -17,7 +17,7 @@ from conftest import called
 
 from mtl.cli.app import app
 from mtl.errors import ConfigError, MissingExtraError
-from mtl.federate.command import check_extra
+from mtl.federate.extra import check_extra
 from mtl.federate.settings import FederatedExperiment
 from mtl.loading import load_settings
 
