@@ -21,6 +21,7 @@ from mtl.cli import (
     data,
     ensemble,
     federate,
+    find_lr,
     predict,
     reproduce,
     run,
@@ -54,6 +55,7 @@ app.command()(benchmark.benchmark)
 app.command()(benchmark.compare)
 app.command()(ensemble.ensemble)
 app.command()(reproduce.reproduce)
+app.command("find-lr")(find_lr.find_lr)
 app.command("configs")(run.configs)
 app.command("backbones")(backbones.backbones)
 app.add_typer(data.app, name="data")
