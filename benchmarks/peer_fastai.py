@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastai.vision.all import (
-    DataLoaders,
     Datasets,
     IntToFloatTensor,
     Normalize,
@@ -80,12 +79,8 @@ def fastai_votes(
         assert not missing, missing  # noqa: S101
         with learner.no_bar(), learner.no_logging():
             learner.fine_tune(3)
-    votes, _ = learner.get_preds(dl=_test(loaders, files["test"][0]), act=torch.nn.Softmax(dim=1))
+    votes, _ = learner.get_preds(dl=loaders.test_dl(files["test"][0]), act=torch.nn.Softmax(dim=1))
     return np.asarray(votes)
-
-
-def _test(loaders: DataLoaders, paths: list[Path]) -> object:
-    return loaders.test_dl(paths)
 
 
 def our_votes(
@@ -117,18 +112,20 @@ def main() -> None:
     )
     labels = part(data, split, "test")[1]
     rows: list[tuple[Clock, Clock]] = []
-    print("| seed | who | wall s | processor s | macro F1 |\n|---|---|---|---|---|")
+    print("| seed | who | wall s | processor s | macro F1 |\n|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         weights = start_weights(Path(scratch))
         for seed in range(given.seeds):
-            clocks = Clock(), Clock()
-            scores = (
-                f1(labels, our_votes(settings, data, split, weights, seed, clocks[0])),
-                f1(labels, fastai_votes(data, split, 128, weights, seed, clocks[1])),
-            )
-            for who, clock, score in zip(("ours", "fastai"), clocks, scores, strict=True):
+            clocks, scores = (Clock(), Clock()), []
+            for who, clock in zip(("ours", "fastai"), clocks, strict=True):
+                if who == "ours":
+                    votes = our_votes(settings, data, split, weights, seed, clock)
+                else:
+                    votes = fastai_votes(data, split, 128, weights, seed, clock)
+                scores.append(f1(labels, votes))
                 print(
-                    f"| {seed} | {who} | {clock.wall:.1f} | {clock.processor:.1f} | {score:.4f} |", flush=True
+                    f"| {seed} | {who} | {clock.wall:.1f} | {clock.processor:.1f} | {scores[-1]:.4f} |",
+                    flush=True,
                 )
             if scores[0] >= scores[1]:
                 rows.append(clocks)
