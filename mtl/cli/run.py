@@ -35,6 +35,7 @@ from mtl.cli.options import (
     with_learner,
 )
 from mtl.errors import ConfigError
+from mtl.presets import check_alone
 
 __all__ = ["configs", "report", "run"]
 
@@ -60,6 +61,14 @@ def run(
         typer.Option("--from", help="Go on from a finished run or stage folder, with its configuration."),
     ] = None,
     preset: Preset = None,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="MINUTES",
+            help="Of training: last stages learn by the best preset that fits into it.",
+        ),
+    ] = None,
     epochs: Epochs = None,
     batch_size: Annotated[int | None, typer.Option(help="Images in a batch.")] = None,
     learning_rate: Annotated[
@@ -114,6 +123,11 @@ def run(
         raise ConfigError(
             f"Expected `--folds` without {flag}, but got both; do leave it out, or compare chains with `mtl benchmark --folds`"
         )
+    if time_budget is not None:
+        check_alone(
+            f"--time-budget {time_budget:g}",
+            learner=learner, features=features, image_size=image_size, preset=preset, epochs=epochs, folds=folds,
+        )  # fmt: skip
     base = config if config is not None else config_to_continue(start) if start else "default"
     experiment = with_learner(
         lambda keys: load_config(base, keys, sets or ()), given, learner, features, preset
@@ -126,7 +140,7 @@ def run(
 
     from mtl.run.execute import execute
 
-    show(execute(experiment, runs, as_typed(), start), as_json)
+    show(execute(experiment, runs, as_typed(), start, time_budget), as_json)
 
 
 def report(folder: Annotated[Path, typer.Argument(help="Run folder that `mtl run` printed.")]) -> None:
