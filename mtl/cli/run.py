@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -124,6 +125,10 @@ def run(
             f"Expected `--folds` without {flag}, but got both; do leave it out, or compare chains with `mtl benchmark --folds`"
         )
     if time_budget is not None:
+        if not 0 < time_budget < math.inf:
+            raise ConfigError(
+                f"Expected `--time-budget` to be minutes above 0, but got {time_budget:g}; do give some"
+            )
         check_alone(
             f"--time-budget {time_budget:g}",
             learner=learner, features=features, image_size=image_size, preset=preset, epochs=epochs, folds=folds,

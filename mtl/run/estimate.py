@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
+from math import ceil
 
 import torch
 
@@ -12,6 +14,7 @@ from mtl.errors import ConfigError
 from mtl.loading import with_changes
 from mtl.presets import PRESETS
 from segmentation.cache import cached
+from segmentation.engine import pick_device
 from stages.data.sources import read_sources
 from stages.learners.network.finetune import first_kept_epoch
 from stages.learners.network.weights import WeightRecord
@@ -105,28 +108,17 @@ class Estimator:
                 return changed, name
         name, least = min(tried, key=lambda one: one[1].seconds)
         raise ConfigError(
-            f"Expected `--time-budget` to be {least.seconds / 60:.2g} minutes or more, but got {minutes:g}: the least is {name}, "
+            f"Expected `--time-budget` to be {ceil(least.seconds / 0.6) / 100:g} minutes or more, but got {minutes:g}: the least is {name}, "
             f"{least.to_text()}; do give as much, or fewer --stages or chains"
         )
 
     def _pace(self, experiment: Experiment, settings: StageSettings) -> Pace:
-        hardware, seen = (
-            experiment.hardware,
-            (settings.preprocess.image_size, settings.learner, settings.stacked, settings.head),
-        )
-        key = "|".join(
-            map(
-                str,
-                (
-                    self.record.backbone,
-                    *seen,
-                    hardware.accelerator,
-                    torch.__version__,
-                    torch.get_num_threads(),
-                ),
-            )
-        )
-        return Pace(**cached("pace", key, lambda: asdict(measure_pace(settings, self.record, hardware))))
+        told = (
+            self.record.backbone, settings.preprocess.image_size, settings.learner, settings.stacked, settings.head,
+            pick_device(experiment.hardware), torch.get_num_threads(), torch.__version__,
+        )  # fmt: skip
+        measure = partial(measure_pace, settings, self.record, experiment.hardware)
+        return Pace(**cached("pace", "|".join(map(str, told)), lambda: asdict(measure())))
 
     def _parts(self, settings: StageSettings) -> tuple[int, int, int]:
         key, split = settings.data.model_dump_json(), settings.split
@@ -135,10 +127,8 @@ class Estimator:
         images = self._counts[key]
         # Whole groups move, so a split is near its fractions and not at them.
         shares = {"kfold": 1 / split.folds, "leave-one-source-out": 1 / len(settings.data.each())}
-        test, validation = (
-            round(images * shares.get(split.method, split.test)),
-            round(images * split.validation),
-        )
+        test = round(images * shares.get(split.method, split.test))
+        validation = round(images * split.validation)
         return images - test - validation, validation, test
 
 

@@ -87,7 +87,7 @@ def test_a_budget_too_small_says_what_would_do(rendered: Path, estimator: Estima
     ) as error:
         estimator.within(experiment(rendered), 0.01)
     least = float(str(error.value).partition("to be ")[2].partition(" ")[0])
-    assert estimator.within(experiment(rendered), least * 1.05)[1] == "preset fast with 2 epochs of stage 2"
+    assert estimator.within(experiment(rendered), least)[1] == "preset fast with 2 epochs of stage 2"
 
 
 def flags(rendered: Path) -> list[str]:
@@ -114,8 +114,8 @@ def test_a_run_within_a_budget_says_what_it_chose_before_it_trains(rendered: Pat
     assert "image_size: 224" in (tmp_path / "runs" / "default" / "config.yaml").read_text("utf-8")
 
 
-def test_nothing_fits_into_no_time(rendered: Path, tmp_path: Path) -> None:
-    done = called("run", *flags(rendered), "--time-budget", "0", cwd=tmp_path)
+def test_nothing_fits_into_a_blink(rendered: Path, tmp_path: Path) -> None:
+    done = called("run", *flags(rendered), "--time-budget", "0.0001", cwd=tmp_path)
     assert done.returncode == 2
     assert "the least is preset fast" in " ".join(done.stderr.split())
 
