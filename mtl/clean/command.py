@@ -130,7 +130,7 @@ def clean_labels(run: Path, out: Path | None, settings: CleanLabels, command: st
         votes = _judged(folder, record, data, settings, reporter)
     suspects = find_suspects(data.labels(), votes)
     told = find_mistakes(folder.predictions()) if record.evaluation is not None else ()
-    alone = len({sample.path for sample in data.samples}) == len(data.samples)
+    alone = all(sample.frame is None and sample.crop is None for sample in data.samples)
     where = out or folder.path / "clean"
     found = Cleaned(where, record, data.samples, data.classes, suspects, votes, told[:_MISTAKES], alone)
     _write(found, data, settings.shown, command)
@@ -199,10 +199,10 @@ def _write_labels(found: Cleaned, data: Assembled) -> None:
         votes, suggested = found.probabilities[row], found.classes[found.suspects.suggested[row]]
         rows.append(
             [
-                str(sample.path.resolve()) if found.runnable else sample.name,
+                str(sample.path.absolute()) if found.runnable else sample.name,
                 sample.label,
                 data.stated[sample.name] if grouped else "",
-                str(sample.mask.resolve()) if sample.mask else "",
+                str(sample.mask.absolute()) if sample.mask else "",
                 sample.part or "",
                 rank.get(row, ""),
                 suggested if doubted else "",

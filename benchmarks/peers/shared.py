@@ -1,7 +1,7 @@
 """What the comparisons with peers share: one split of Taleqani, a clock of wall and processor, ratios with intervals.
 
-    python -m venv peers && peers/bin/pip install -c constraints.txt -e . "fastai>=2.8,<2.9"
-    MTL_REALDATA=... peers/bin/python benchmarks/peer_fastai.py
+    python -m venv beside && beside/bin/pip install -c constraints.txt -e . "fastai>=2.8,<2.9"
+    MTL_REALDATA=... beside/bin/python benchmarks/peers/fine_tune.py
 
 A peer and ours take turns in one process, seed by seed, so that what else the machine does meets both. Time of the processor is that of
 this process and of the workers that it has ended.

@@ -1,6 +1,6 @@
 """The same epochs of the same network, as a plain loop of timm and a DataLoader trains it and as we do.
 
-    MTL_REALDATA=... python benchmarks/peer_timm.py [--seeds 3] [--epochs 5] [--limit 100]
+    MTL_REALDATA=... python benchmarks/peers/plain_loop.py [--seeds 3] [--epochs 5] [--limit 100]
 
 The plain loop: files opened in two workers, resized, flipped, turned, colours jittered, AdamW under a cosine, all layers from the first step; no
 validation. Ours: reading the images into an empty store, one epoch of the head, the others of all layers, with validation.
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from peers import BACKBONE, Clock, cold_cache, f1, part, print_ratios, start_weights, taleqani
+from shared import BACKBONE, Clock, cold_cache, f1, part, print_ratios, start_weights, taleqani
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2

@@ -1,6 +1,6 @@
 """Our engine over what the processor can do at best: an epoch over bare steps, and prediction over the fastest of three bare passes.
 
-    python benchmarks/peer_limits.py [--rounds 5] [--images 256] [--skip-compile]
+    python benchmarks/peers/limits.py [--rounds 5] [--images 256] [--skip-compile]
 
 Images are rendered noise of 128 px, so no data are needed. The bare step is forward, cross entropy and backward of one batch that lies in memory as
 floats, in the memory format of ours; there is no optimiser, loader, augmentation or validation in it. All take turns, round by round.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peers import Clock, print_ratios, start_weights
+from shared import Clock, print_ratios, start_weights
 
 from segmentation.probe import probe_images
 from stages.learners.network.model import NetworkLearner, NetworkModel

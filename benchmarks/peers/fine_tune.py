@@ -1,10 +1,10 @@
 """Time until our learner says what fastai's `fine_tune` says in the end: the same files, split, backbone, weights and size.
 
-    MTL_REALDATA=... peers/bin/python benchmarks/peer_fastai.py [--seeds 3] [--preset fast]
+    MTL_REALDATA=... beside/bin/python benchmarks/peers/fine_tune.py [--seeds 3] [--preset fast]
 
 Of fastai: `vision_learner`, squished to 128 px, its default augmentation with flips both ways, `fine_tune(3)`: one epoch of the head, three of
 all. Of ours: reading the images into an empty store, features, head. Both get the training and the validation part; the test part is
-scored outside of the clock. How to make `peers/` stands in benchmarks/peers.py.
+scored outside of the clock. How to make `beside/` stands in benchmarks/peers/shared.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fastai.vision.all import (
     set_seed,
     vision_learner,
 )
-from peers import BACKBONE, Clock, cold_cache, f1, part, print_ratios, start_weights, taleqani
+from shared import BACKBONE, Clock, cold_cache, f1, part, print_ratios, start_weights, taleqani
 
 from mtl.presets import PRESETS
 from stages.assemble import Assembled, make_task
