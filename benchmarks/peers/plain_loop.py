@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from shared import BACKBONE, Clock, cold_cache, f1, part, print_ratios, start_weights, taleqani
 from PIL import Image
+from shared import BACKBONE, Clock, cold_cache, f1, part, print_ratios, start_weights, taleqani
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
