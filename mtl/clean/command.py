@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,19 +143,12 @@ def _judged(
 ) -> npt.NDArray[np.float64]:
     # As the stage saw them: what its preprocessing measured of the training part stands in its model.
     preprocess = load_model(folder.path).preprocess
-    images = preprocess.store(
-        data.samples, data.fingerprint, lambda done, total: reporter.step("decode", done, total)
-    )
+    images = preprocess.store(data.samples, data.fingerprint, partial(reporter.step, "decode"))
     _, groups = np.unique([group_of(sample) for sample in data.samples], return_inverse=True)
     task = Task(images, data.labels(), {}, data.classes, preprocess, groups.astype(np.int64))
     parent = _parent(folder, record)
-    learner = StackedLearner(
-        record.settings,
-        record.weights,
-        parent.weights,
-        0,
-        progress=lambda *told: reporter.step("judge", *told),
-    )
+    judge = partial(reporter.step, "judge")
+    learner = StackedLearner(record.settings, record.weights, parent.weights, 0, progress=judge)
     return learner.out_of_fold(task, settings.folds)
 
 

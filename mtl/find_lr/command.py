@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +127,8 @@ def _swept(settings: FindRateSettings, run: RunFolder, reporter: Steps, start: P
     learner = maker.learner(number, data[number], task.preprocess, parent)
     assert isinstance(learner, NetworkLearner)  # noqa: S101 - the settings have looked
     bar = f"raise the rate  {learning_title(number)}"
-    sweep = learner.sweep(
-        task,
-        learning,
-        RateSweep(plan.lowest, plan.highest, plan.steps, progress=lambda *told: reporter.step(bar, *told)),
-    )
+    rising = RateSweep(plan.lowest, plan.highest, plan.steps, progress=partial(reporter.step, bar))
+    sweep = learner.sweep(task, learning, rising)
     reporter.step(bar, 1, 1)
     if sweep.valley is None:
         raise FailedError(

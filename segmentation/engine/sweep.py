@@ -6,6 +6,7 @@ has learned.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +46,7 @@ class Sweep:
         """Where the loss falls fastest; Lightning's suggestion. None where too little was seen."""
         return self._at(steepest)
 
-    def _at(self, find: Any) -> float | None:
+    def _at(self, find: Callable[[tuple[float, ...]], int]) -> float | None:
         begin = len(self.rates) // _BEGIN
         losses = self.losses[begin : len(self.losses) - _END]
         return self.rates[begin + find(losses)] if len(losses) > 1 else None
