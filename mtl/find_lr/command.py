@@ -50,17 +50,10 @@ class FoundRate:
     data: str
     rendered: bool
 
-    @property
-    def suggestion(self) -> float:
-        """The rate to take: fastai's `valley`."""
-        found = self.sweep.valley
-        assert found is not None  # noqa: S101 - `find_rate` has looked
-        return found
-
     def sentence(self) -> str:
         """Return the suggestion for a person."""
         return (
-            f"Stage {self.number} on {self.data}: take {self.suggestion:.1e} (valley); where the loss falls fastest the rate is "
+            f"Stage {self.number} on {self.data}: take {self.sweep.valley:.1e} (valley); where the loss falls fastest the rate is "
             f"{self.sweep.steepest:.1e}; so far it is {self.used:g}"
         )
 
@@ -69,7 +62,7 @@ class FoundRate:
         return {
             "stage": self.number,
             "setting": self.setting,
-            "suggestion": self.suggestion,
+            "suggestion": self.sweep.valley,
             "steepest": self.sweep.steepest,
             "used": self.used,
             "rates": list(self.sweep.rates),
@@ -82,7 +75,7 @@ class FoundRate:
         return "\n".join(
             [
                 f"{self.sentence()}.",
-                f"Again with it: --set {self.setting}={self.suggestion:.1e}",
+                f"Again with it: --set {self.setting}={self.sweep.valley:.1e}",
                 f"Wrote {self.folder}: report.html, curve.png, curve.csv",
             ]
         )
@@ -130,7 +123,7 @@ def _swept(settings: FindRateSettings, run: RunFolder, reporter: Steps, start: P
     rising = RateSweep(plan.lowest, plan.highest, plan.steps, progress=partial(reporter.step, bar))
     sweep = learner.sweep(task, learning, rising)
     reporter.step(bar, 1, 1)
-    if sweep.valley is None:
+    if not sweep.enough:
         raise FailedError(
             f"Expected a training that bears some steps, but its loss broke after {len(sweep.rates)}; do lower `find_lr.lowest`"
         )
@@ -174,7 +167,7 @@ def _figure(found: FoundRate) -> Any:
     figure, (axis,) = new_figure(1, 7, 3.6)
     axis.plot(found.sweep.rates, found.sweep.losses, color=PALETTE[0], linewidth=1.6)
     for name, rate, style, colour in (
-        ("valley (the suggestion)", found.suggestion, "-", PALETTE[1]),
+        ("valley (the suggestion)", found.sweep.valley, "-", PALETTE[1]),
         ("steepest", found.sweep.steepest, "--", PALETTE[2]),
         ("used so far", found.used, ":", INK),
     ):

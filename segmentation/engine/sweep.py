@@ -6,7 +6,6 @@ has learned.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +36,25 @@ class Sweep:
     losses: tuple[float, ...]
 
     @property
-    def valley(self) -> float | None:
+    def enough(self) -> bool:
+        """Whether so many steps were borne that a rate can be suggested."""
+        return len(self._looked_at()) > 1
+
+    @property
+    def valley(self) -> float:
+        """In the longest stretch in which the loss falls; fastai's suggestion."""
+        return self.rates[len(self.rates) // _BEGIN + valley(self._looked_at())]
+
+    @property
+    def steepest(self) -> float:
+        """Where the loss falls fastest; Lightning's suggestion."""
+        return self.rates[len(self.rates) // _BEGIN + steepest(self._looked_at())]
+
+    def _looked_at(self) -> tuple[float, ...]:
+        return self.losses[len(self.losses) // _BEGIN : len(self.losses) - _END]
+
+
+def valley(self) -> float | None:
         """In the longest stretch in which the loss falls; fastai's suggestion. None where too little was seen."""
         return self._at(valley)
 
