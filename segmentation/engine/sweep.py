@@ -54,21 +54,6 @@ class Sweep:
         return self.losses[len(self.losses) // _BEGIN : len(self.losses) - _END]
 
 
-def valley(self) -> float | None:
-        """In the longest stretch in which the loss falls; fastai's suggestion. None where too little was seen."""
-        return self._at(valley)
-
-    @property
-    def steepest(self) -> float | None:
-        """Where the loss falls fastest; Lightning's suggestion. None where too little was seen."""
-        return self._at(steepest)
-
-    def _at(self, find: Callable[[tuple[float, ...]], int]) -> float | None:
-        begin = len(self.rates) // _BEGIN
-        losses = self.losses[begin : len(self.losses) - _END]
-        return self.rates[begin + find(losses)] if len(losses) > 1 else None
-
-
 def valley(losses: tuple[float, ...]) -> int:
     """Return the place half way into the longest falling subsequence of losses, one or more (fastai's `valley`).
 
