@@ -51,7 +51,7 @@ class Sweep:
         return self.rates[len(self.rates) // _BEGIN + steepest(self._looked_at())]
 
     def _looked_at(self) -> tuple[float, ...]:
-        return self.losses[len(self.losses) // _BEGIN : len(self.losses) - _END]
+        return self.losses[len(self.losses) // _BEGIN : max(len(self.losses) - _END, 0)]
 
 
 def valley(losses: tuple[float, ...]) -> int:

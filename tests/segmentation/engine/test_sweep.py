@@ -36,7 +36,7 @@ def test_neither_end_of_a_sweep_is_looked_at() -> None:
     assert sweep.rates[2] <= sweep.steepest <= sweep.rates[14]
 
 
-@pytest.mark.parametrize(("steps", "enough"), [(0, False), (1, False), (6, False), (7, True)])
+@pytest.mark.parametrize(("steps", "enough"), [(0, False), (1, False), (4, False), (6, False), (7, True)])
 def test_too_few_steps_suggest_nothing(steps: int, enough: bool) -> None:
     assert Sweep(tuple(range(1, steps + 1)), (1.0,) * steps).enough == enough
 
