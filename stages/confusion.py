@@ -18,18 +18,20 @@ RATES = ("precision", "recall", "specificity", "f1", "accuracy")
 """Of one class against the rest: paper A, eq. 3 to 6; `recall` is also called sensitivity."""
 
 
-def class_rates(confusion: Counts) -> dict[str, Floats]:
-    """Return every rate of every class against the rest, each (K,).
+def class_rates(confusion: Counts | Floats) -> dict[str, Floats]:
+    """Return every rate of every class against the rest, each (..., K).
 
     Args:
-        confusion: Counts (K, K), rows true, columns predicted.
+        confusion: Counts or sums of weights (..., K, K), rows true, columns predicted; a column more holds images without an answer.
 
     Examples:
         >>> class_rates(np.array([[3, 1], [0, 4]]))["recall"]
         array([0.75, 1.  ])
     """
-    hits, true, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    total = confusion.sum()
+    counts = np.asarray(confusion, np.float64)
+    hits, true = np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1)
+    said = counts.sum(axis=-2)[..., : counts.shape[-2]]
+    total = true.sum(axis=-1, keepdims=True)
     rest = total - true
     here = true > 0
     rates = {
@@ -37,7 +39,7 @@ def class_rates(confusion: Counts) -> dict[str, Floats]:
         "recall": _divide(hits, true),
         "specificity": _divide(rest - (said - hits), rest),
         "f1": _divide(2 * hits, true + said),
-        "accuracy": _divide(total - (true - hits) - (said - hits), np.full_like(true, total)),
+        "accuracy": _divide(total - (true - hits) - (said - hits), np.broadcast_to(total, true.shape)),
     }
     return {name: np.where(here, values, np.nan) for name, values in rates.items()}
 
@@ -67,7 +69,9 @@ def one_against_rest(confusion: Counts, k: int) -> Counts:
     return np.array([[hits, true - hits], [said - hits, confusion.sum() - true - said + hits]])
 
 
-def _divide(numerator: Counts, denominator: Counts, otherwise: float = float("nan")) -> Floats:
+def _divide(
+    numerator: Counts | Floats, denominator: Counts | Floats, otherwise: float = float("nan")
+) -> Floats:
     quotient: Floats = np.divide(
         numerator, denominator, out=np.full(numerator.shape, otherwise), where=denominator > 0
     )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mtl.benchmark.cell import healthy_class
 from mtl.runs import Predictions
 from stages.bootstrap import Interval, group_index, interval_of, resample_weights
+from stages.confusion import class_rates
 
 __all__ = ["Said", "column_scores", "inflation", "said_of"]
 
@@ -105,7 +106,9 @@ def _scores(one: Said, of: str, label: str, weights: Floats) -> Mapping[str, Flo
             return {}
         k = one.classes.index(healthy)
         labels, said, count = (labels != k).astype(np.int64), np.where(said < 0, -1, said != k), 2
-    rates, right = _rates(labels, said, count, weights)
+    confusions = _confusions(labels, said, count, weights)
+    rates = class_rates(confusions)
+    right = np.trace(confusions, axis1=-2, axis2=-1) / confusions.sum(axis=(-2, -1))
     if label:
         return {name: values[:, one.classes.index(label)] for name, values in rates.items()}
     if of in ("detection", "positive"):
@@ -114,25 +117,11 @@ def _scores(one: Said, of: str, label: str, weights: Floats) -> Mapping[str, Flo
     return means if of == "one-vs-rest" else means | {"accuracy": right}
 
 
-def _rates(labels: Labels, said: Labels, count: int, weights: Floats) -> tuple[dict[str, Floats], Floats]:
-    true, told = labels[:, None] == np.arange(count), said[:, None] == np.arange(count)
-    hits, positive, called = weights @ (true & told), weights @ true, weights @ told
-    images = weights.sum(axis=1, keepdims=True)
-    there = positive > 0
-    rates = {
-        # A class that is never called has precision 0, as everywhere here.
-        "precision": np.where(there, _divide(hits, called, 0.0), np.nan),
-        "recall": _divide(hits, positive),
-        "specificity": _divide(images - positive - called + hits, images - positive),
-        "f1": np.where(there, _divide(2 * hits, positive + called), np.nan),
-        "accuracy": (images - positive - called + 2 * hits) / images,
-    }
-    return rates, hits.sum(axis=1) / images[:, 0]
-
-
-def _divide(above: Floats, below: Floats, instead: float = float("nan")) -> Floats:
-    filled = np.full(np.broadcast_shapes(above.shape, below.shape), instead)
-    return np.asarray(np.divide(above, below, out=filled, where=below > 0))
+def _confusions(labels: Labels, said: Labels, count: int, weights: Floats) -> Floats:
+    """Return the weighted confusion matrix of every resample, (R, K, K + 1); the last column holds images without an answer."""
+    cells = labels * (count + 1) + np.where(said < 0, count, said)
+    drawn = weights @ (cells[:, None] == np.arange(count * (count + 1)))
+    return np.asarray(drawn.reshape(len(weights), count, count + 1))
 
 
 def _mean(values: Floats) -> Floats:

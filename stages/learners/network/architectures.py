@@ -170,9 +170,19 @@ def _on_meta(architecture: Architecture, pool: str, built_for: int | None) -> nn
     with torch.random.fork_rng(devices=[]):
         try:
             with torch.device("meta"):
-                return _construct(architecture, pool, built_for).eval()
+                backbone = _construct(architecture, pool, built_for).eval()
         except NotImplementedError:  # some look at numbers while they are built
-            return _construct(architecture, pool, built_for).to("meta").eval()
+            backbone = _construct(architecture, pool, built_for).to("meta").eval()
+    for layer in backbone.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(_refuse_nothing)
+    return backbone
+
+
+def _refuse_nothing(layer: nn.Module, _: tuple[torch.Tensor, ...], maps: torch.Tensor) -> None:
+    # Without numbers, PyTorch before 2.14 lets a kernel be larger than its image, and goes on with maps of no size.
+    if not maps.numel():
+        raise RuntimeError(f"a kernel of {layer.kernel_size} px is larger than its image")
 
 
 def _construct(architecture: Architecture, pool: str, built_for: int | None) -> nn.Module:

