@@ -1,6 +1,6 @@
-"""What `mtl predict` costs over its networks, and what its trust is worth: `python benchmarks/predict.py RUN --images FOLDER ...`.
+"""What the trust of `mtl predict` is worth: `python benchmarks/predict.py RUN --foreign NAME=FOLDER ...`.
 
-`--images` measures throughput on a folder. `--foreign NAME=FOLDER` measures how well the distance of stage 2 (on the images as they are) and
+`--foreign NAME=FOLDER` measures how well the distance of stage 2 (on the images as they are) and
 of stage 3 tells images of another source from the stage's own test part. Conformal sets are calibrated and tested on 200 random halves
 of the groups of each stage's test part.
 """
@@ -8,19 +8,12 @@ of the groups of each stage's test part.
 from __future__ import annotations
 
 import argparse
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.metrics import roc_auc_score
 
-from mtl.predict.command import predict_images
-from mtl.predict.predictor import Predictor, cut_cell
-from mtl.predict.settings import PredictSmears
 from mtl.run.load import learned_stages
 from mtl.run.originals import original
 from mtl.runs import StageFolder
@@ -32,40 +25,6 @@ from stages.learners.model import Model, load_model
 from stages.metrics import calibration_error
 
 HALVES = 200
-
-
-def throughput(run: Path, folder: Path, out: Path) -> None:
-    settings = PredictSmears.model_validate({"segment": {"method": "residual_unet"}})
-    predictor = Predictor(run, settings)
-    images = [decode_rgb(path) for path in images_below(folder)]
-    predictor.predict(images[0])
-    wall, work = time.perf_counter(), time.process_time()
-    result = predict_images(folder, run, out, settings)
-    whole = time.perf_counter() - wall, time.process_time() - work
-    work = time.process_time()
-    segmenter = predictor.seer._network()
-    for image in images:
-        segmenter.labels(image)
-    parts = [time.process_time() - work]
-    crops = [
-        [cut_cell(image, cell.box, predictor.frame) for cell in predictor.seer.see(image).cells.cells]
-        for image in images
-    ]
-    for model, pictures in (
-        (predictor.cells, [one for own in crops for one in own]),
-        (predictor.fields, images),
-    ):
-        if model is None or not pictures:
-            continue
-        prepared = np.stack([model.preprocess(picture) for picture in pictures])
-        start = time.process_time()
-        model.prepared_answers(prepared)
-        parts.append(time.process_time() - start)
-    print(
-        f"{result.images} images, {result.cells} cells: predict {whole[0]:.1f} s, {whole[1]:.1f} s of processor; networks alone "
-        f"{sum(parts):.1f} s of processor (segmentation, then stages: {', '.join(f'{one:.1f}' for one in parts)}); "
-        f"ratio {whole[1] / sum(parts):.2f} ({torch.get_num_threads()} threads)"
-    )
 
 
 def halves(stage: StageFolder) -> None:
@@ -135,7 +94,6 @@ def distances(model: Model, images: Iterator[np.ndarray]) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--images", type=Path)
     parser.add_argument("--foreign", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--most", type=int, default=150, help="images of a source")
     asked = parser.parse_args()
@@ -144,12 +102,6 @@ def main() -> None:
         others = {name: Path(folder) for name, _, folder in (text.partition("=") for text in asked.foreign)}
         if others:
             foreign(stage, others, asked.most)
-    if asked.images:
-        out = Path(tempfile.mkdtemp())
-        try:
-            throughput(asked.run, asked.images, out / "predicted")
-        finally:
-            shutil.rmtree(out)
 
 
 if __name__ == "__main__":

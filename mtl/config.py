@@ -101,6 +101,17 @@ class Experiment(Settings):
             check_order(chain)
         return self
 
+    @model_validator(mode="after")
+    def _bags_last(self) -> Experiment:
+        early = {"imagenet.proceed": self.imagenet.proceed, "single_cell": self.single_cell}
+        for name, settings in early.items():
+            if settings is not None and settings.bagging is not None:
+                raise ConfigError(
+                    f"Expected `{name}.unit` to be field, because a later stage goes on with its backbone, but got {settings.unit}; "
+                    "do set `multi_cell.unit`"
+                )
+        return self
+
     def stage(self, number: int) -> StageSettings:
         """Return the settings of a stage that learns.
 

@@ -31,6 +31,7 @@ from mtl.records import (
     read_stage,
 )
 from segmentation.files import make_folder, read_json, write_json, write_text
+from stages.learners.bags import AGGREGATE_FILE
 from stages.learners.classical.saving import PIPELINES_FILE
 from stages.splits.chains import Learned
 
@@ -170,7 +171,7 @@ class StageFolder:
 
     def finished(self) -> bool:
         """Say whether the stage's last file, `stage.json`, is there, and what it learned."""
-        learned = (self.weights, self.path / PIPELINES_FILE)
+        learned = (self.weights, self.path / PIPELINES_FILE, self.path / AGGREGATE_FILE)
         return (self.path / "stage.json").is_file() and any(file.is_file() for file in learned)
 
     def record(self) -> StageRecord:

@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from segmentation.cache import cache_folder
+from stages.bag_settings import FIELD, PATIENT, Unit
 from stages.data.damaged import leave_out_damaged
 from stages.data.images import content_key, load_rgb
+from stages.data.patients import join_patients, single_images
 from stages.data.rare import settle_rare
 from stages.data.sample import Sample
 from stages.data.sources import SourceSet, class_names, label_note, read_sources
@@ -72,16 +74,20 @@ class Assembled:
         return np.array([index[sample.label] for sample in self.samples], dtype=np.int64)
 
 
-def assemble(settings: DataSettings, near_duplicates: bool, tell: Told | None = None) -> Assembled:
+def assemble(
+    settings: DataSettings, near_duplicates: bool, tell: Told | None = None, unit: Unit = FIELD
+) -> Assembled:
     """Read the data of a stage.
 
     Args:
         settings: Which data sets, where, and which labels.
         near_duplicates: Group near-duplicate images, so that no split parts them.
         tell: Told about progress.
+        unit: What is answered for: of patients there is one sample each.
 
     Raises:
-        DataError: If the data cannot be read, has fewer than two classes, or an image is damaged.
+        DataError: If the data cannot be read, has fewer than two classes, or an image is damaged; if patients are asked for and
+            not every image has one, or one has images of several labels.
     """
     samples, sources = read_sources(settings)
     stated = {sample.name: sample.group for sample in samples if sample.group is not None}
@@ -102,6 +108,10 @@ def assemble(settings: DataSettings, near_duplicates: bool, tell: Told | None = 
     elif near_duplicates:
         samples, report = group_copies(samples, fingerprint, _bind(tell, f"{name}: decode"))
         notes += (*report.sentences(), *_across(samples))
+    if unit == PATIENT:
+        samples = join_patients(samples, stated)
+        stated = {sample.name: stated[sample.members[0].name] for sample in samples}
+        fingerprint = content_key(samples)
     units = [f"{source.name}: {source.unit}" if len(sources) > 1 else source.unit for source in sources]
     return Assembled(sources, tuple(samples), classes, fingerprint, "; ".join(units), notes, stated)
 
@@ -260,14 +270,15 @@ def _bind(tell: Told | None, what: str) -> Callable[[int, int], None] | None:
 def _tie(stages: Mapping[int, Assembled], tell: Told | None) -> dict[int, Assembled]:
     places = {
         dataset: [
-            (number, row)
+            (number, row, image)
             for number, stage in stages.items()
             for row, sample in enumerate(stage.samples)
             if sample.dataset == dataset
+            for image in sample.images
         ]
         for dataset in ("all-idb2", "all-idb1")
     }
-    crops, fields = ([stages[number].samples[row] for number, row in own] for own in places.values())
+    crops, fields = ([image for *_, image in own] for own in places.values())
     if not crops or not fields:
         return dict(stages)
     origins, how = _origins(crops, fields, tell)
@@ -277,9 +288,9 @@ def _tie(stages: Mapping[int, Assembled], tell: Told | None) -> dict[int, Assemb
     )
     changed = {number: list(stage.samples) for number, stage in stages.items()}
     for own, samples in zip(places.values(), tie_crops(crops, fields, origins), strict=True):
-        for (number, row), sample in zip(own, samples, strict=True):
-            changed[number][row] = sample
-    told = {number for own in places.values() for number, _ in own}
+        for (number, row, _), sample in zip(own, samples, strict=True):
+            changed[number][row] = replace(changed[number][row], group=sample.group)
+    told = {number for own in places.values() for number, *_ in own}
     return {
         number: replace(stage, samples=tuple(changed[number]), notes=(*stage.notes, note))
         if number in told
@@ -295,8 +306,10 @@ def _copies_between(stages: Mapping[int, Assembled]) -> list[tuple[Place, Place]
         first, second = stages[a], stages[b]
         if first.fingerprint == second.fingerprint:
             continue  # the same images by name
-        found = copies_between(first.samples, first.fingerprint, second.samples, second.fingerprint)
-        pairs += [((a, i), (b, j)) for i, j in found]
+        (images, rows, key), (others, places, other) = (
+            single_images(stage.samples, stage.fingerprint) for stage in (first, second)
+        )
+        pairs += [((a, rows[i]), (b, places[j])) for i, j in copies_between(images, key, others, other)]
     return pairs
 
 

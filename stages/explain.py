@@ -6,6 +6,7 @@ A map that stays the same when the weights are shuffled shows the picture and no
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -24,7 +25,7 @@ from stages.learners.network.network import Network
 __all__ = ["GRAD_CAM", "OCCLUSION", "Explainer", "Explanation", "side_by_side"]
 
 GRAD_CAM, OCCLUSION = "Grad-CAM", "occlusion"
-_WINDOW, _STRIDE = 4, 8  # parts of the image's side
+_WINDOW, _STRIDE = 3, 6  # parts of the image's side: 25 places
 _AT_ONCE = 16
 Map = npt.NDArray[np.float64]
 
@@ -83,11 +84,11 @@ class Explainer:
             found = _maps(self._network, self._layer, prepared, classes.index(chosen))
         return Explanation(chosen, prepared, {name: _scaled(one) for name, one in found.items()})
 
-    def sanity(self, images: Sequence[Image], seed: int = 0) -> dict[str, float]:
+    def sanity(self, explained: Sequence[Explanation], seed: int = 0) -> dict[str, float]:
         """Return how alike maps stay when all weights are shuffled, by method: 1 the same, 0 nothing in common.
 
         Args:
-            images: As they come from files.
+            explained: Of this explainer.
             seed: Of the shuffling.
 
         Returns:
@@ -96,14 +97,10 @@ class Explainer:
         shuffled = _shuffled(self._network, seed)
         layer = _module(shuffled, self._layer_name())
         found: dict[str, list[float]] = {}
-        for image in images:
-            prepared = self.model.preprocess(image)
-            target = int(self.model.prepared_probabilities(prepared[None])[0].argmax())
-            with self._lock:
-                own = _maps(self._network, self._layer, prepared, target)
-            other = _maps(shuffled, layer, prepared, target)
-            for name in own:
-                found.setdefault(name, []).append(_alike(own[name], other[name]))
+        for one in explained:
+            other = _maps(shuffled, layer, one.image, self.model.classes.index(one.label))
+            for name, own in one.maps.items():
+                found.setdefault(name, []).append(_alike(own, _scaled(other[name])))
         return {name: _mean(values) for name, values in found.items()}
 
     def _layer_name(self) -> str | None:
@@ -147,7 +144,7 @@ def _maps(network: Network, layer: nn.Module | None, prepared: Image, target: in
             )
         fine = LayerAttribution.interpolate(coarse, (size, size), interpolate_mode="bilinear")
         found[GRAD_CAM] = fine.detach()[0, 0].double().cpu().numpy()
-    window, stride = max(size // _WINDOW, 1), max(size // _STRIDE, 1)
+    window, stride = math.ceil(size / _WINDOW), math.ceil(size / _STRIDE)
     with torch.inference_mode():
         hidden = Occlusion(forward).attribute(
             pixels,

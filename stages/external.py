@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.assemble import Assembled, Told
+from stages.bag_settings import FIELD, PATIENT, Unit
 from stages.data.damaged import leave_out_damaged
 from stages.data.images import content_key
+from stages.data.patients import join_patients, single_images
 from stages.data.sample import Sample
 from stages.data.sources import OTHER, SourceSet, label_note, read_source, shorten
 from stages.data.store import open_store
@@ -78,6 +80,7 @@ def assemble_external(
     positive: str | None = None,
     tell: Told | None = None,
     key: str = "tests.0",
+    unit: Unit = FIELD,
 ) -> External:
     """Read a data set from elsewhere as a stage's test.
 
@@ -93,9 +96,11 @@ def assemble_external(
         positive: The stage's class that all others stand against, if any.
         tell: Told about progress.
         key: Of the settings, for errors.
+        unit: What the stage answers for.
 
     Raises:
-        DataError: If it cannot be read, holds labels that are no class of the stage, or images that were trained on.
+        DataError: If it cannot be read, holds labels that are no class of the stage, or images that were trained on; see
+            `join_patients` where patients are answered for.
     """
     source = SourceSet.of(settings, name)
     samples = read_source(settings, source, positive)
@@ -132,6 +137,9 @@ def assemble_external(
     ]
     if absent:
         notes.append(f"No image is of class {shorten(absent)}: macro scores average over the others.")
+    if unit == PATIENT:
+        stated = {sample.name: sample.group for sample in samples if sample.group is not None}
+        kept = tuple(join_patients(kept, stated))
     return External(source, kept, content_key(kept), tuple(notes))
 
 
@@ -159,10 +167,11 @@ def _copies(samples: Sequence[Sample], fingerprint: str, trained: Trained) -> tu
     pictures = open_store(samples, fingerprint, THUMBNAIL)
     for number, stage in trained.stages.items():
         names = trained.names(number)
-        pairs = copies_between(stage.samples, stage.fingerprint, samples, fingerprint)
-        own = open_store(stage.samples, stage.fingerprint, THUMBNAIL)
+        images, rows, key = single_images(stage.samples, stage.fingerprint)
+        pairs = copies_between(images, key, samples, fingerprint)
+        own = open_store(images, key, THUMBNAIL)
         for i, j in pairs:
-            if stage.samples[i].name in names:
+            if stage.samples[rows[i]].name in names:
                 (same if np.array_equal(own[i], pictures[j]) else near).add(j)
     return same, near - same
 

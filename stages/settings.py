@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from segmentation.settings import Settings
+from stages.bag_settings import FIELD, Bagging, BagSettings, Unit
 from stages.classical_settings import DEEP, ClassicalSettings, LearnerName
 from stages.data_settings import DataSettings
 from stages.stacked_settings import STACKED, StackedSettings
@@ -92,6 +93,9 @@ class HeadSettings(Settings):
         "before", description="dropout before every dense layer, or behind the ReLU of every hidden one"
     )
     unit_norm: bool = Field(False, description="bring pooled features to length 1 first")
+    basis: Annotated[int, Field(ge=1, le=8192)] | None = Field(
+        None, description="bring pooled features to so many fixed directions and to length 1 first; see `mtl federate`"
+    )  # fmt: skip
     batch_norm: bool = Field(False, description="batch normalisation after pooling (paper C)")
     batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] = Field(
         0.01, description="share of a new batch in the running statistics: 0.01 is what Keras calls 0.99"
@@ -329,9 +333,7 @@ class PreprocessSettings(Settings):
     image_size: Annotated[int, Field(ge=16, le=2048)] = Field(
         160, description="side in px that images are resized to"
     )
-    fit: Literal["stretch", "pad", "crop"] = Field(
-        "stretch", description="how a non-square image becomes square"
-    )
+    fit: Literal["stretch", "pad", "crop"] = Field("stretch", description="how a non-square image becomes square")  # fmt: skip
 
 
 class StageSettings(Settings):
@@ -346,6 +348,8 @@ class StageSettings(Settings):
     )
     stacked: StackedSettings = Field(StackedSettings(), description="of the learner stacked")
     classical: ClassicalSettings = Field(ClassicalSettings(), description="of learners that are no network")
+    unit: Unit = Field("field", description="what is answered for: an image, its white cells, or a patient")
+    bags: BagSettings = Field(BagSettings(), description="of the units cells and patient")
     head: Annotated[HeadSettings, BeforeValidator(_head_of)] = HeadSettings()
     augment: AugmentSettings = AugmentSettings()
     train: TrainSettings = TrainSettings()
@@ -356,6 +360,11 @@ class StageSettings(Settings):
         return self.learner in ("network", STACKED) or DEEP in self.classical.features
 
     @property
+    def bagging(self) -> Bagging | None:
+        """How bags are made; None where every image is answered for itself."""
+        return self.bags.of(self.unit)
+
+    @property
     def pool(self) -> str:
         """Global pooling of that backbone."""
         if self.learner == STACKED:
@@ -363,8 +372,12 @@ class StageSettings(Settings):
         return self.head.pool if self.learner == "network" else self.classical.pool
 
     @model_validator(mode="after")
-    def _classical(self) -> StageSettings:
+    def _learned(self) -> StageSettings:
         segment = self.preprocess.segment
+        if self.unit != FIELD and self.learner != "network":
+            raise ValueError(
+                f"Expected no `learner` beside `unit` {self.unit}, whose cells or images a backbone at rest sees, but got {self.learner}; do leave it out"
+            )
         if self.learner in ("network", STACKED):
             return self
         if "shape" in self.classical.features and (segment.method == "none" or segment.use == "crop"):

@@ -194,8 +194,9 @@ def with_learner(
     learner: str | None,
     features: str | None,
     preset: str | None = None,
+    bags: dict[str, Any] | None = None,
 ) -> E:
-    """Return an experiment whose last stages are learned as `--learner`, `--features` and `--preset` say; those before stay as they are.
+    """Return an experiment whose last stages are learned as `--learner`, `--features`, `--preset` and `--unit` say; those before stay.
 
     Args:
         read: Reads the experiment from dotted keys.
@@ -203,12 +204,13 @@ def with_learner(
         learner: As given.
         features: As given.
         preset: As given.
+        bags: What `--unit` and `--aggregate` say, by their keys in a stage.
 
     Raises:
         ConfigError: If the experiment is none, features are given to a network, or a preset and a flag contradict.
     """
     experiment = read(given)
-    flags = given_of(**{"learner": learner, "classical.features": features})
+    flags = given_of(**{"learner": learner, "classical.features": features}, **(bags or {}))
     if preset is not None:
         sized = any(key.endswith("preprocess.image_size") for key in given)
         beside = given_of(learner=learner, features=features, image_size=sized or None)
@@ -222,7 +224,12 @@ def with_learner(
             f"Expected `--features` beside a `--learner` that is no network, but got {features!r} alone; do add --learner svm"
         )
     more = {f"{STAGE_FIELDS[end]}.{key}": value for end in ends for key, value in flags.items()}
-    return read(given | more)
+    found = read(given | more)
+    if "bags.aggregate" in flags and any(found.stage(end).bagging is None for end in ends):
+        raise ConfigError(
+            f"Expected `--aggregate` {flags['bags.aggregate']} beside `--unit` cells or patient, but got it alone; do add --unit"
+        )
+    return found
 
 
 def below(section: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def predict(
         str | None, flag_of(PredictSmears, "group_by", metavar="folder|regex:...|CSV")
     ] = None,
     blast: Annotated[str | None, flag_of(PredictSmears, "blast")] = None,
+    aggregate: Annotated[str | None, flag_of(PredictSmears, "aggregate")] = None,
     explain: Annotated[bool | None, flag_of(PredictSmears, "explain", "--explain")] = None,
     device: Device = None,
     config: ConfigFile = None,
@@ -36,7 +37,9 @@ def predict(
 
     Stop it with Ctrl-C; the same command goes on where it stopped. Exit code 1 where some images could not be read.
     """
-    given = given_of(chain=chain, stage=stage, group_by=group_by, blast=blast, explain=explain)
+    given = given_of(
+        chain=chain, stage=stage, group_by=group_by, blast=blast, aggregate=aggregate, explain=explain
+    )
     given |= {f"segment.{key}": value for key, value in given_of(device=device).items()}
     settings = load_settings(PredictSmears, config or {}, given, sets or ())
 

@@ -31,12 +31,15 @@ from mtl.cli.options import (
     Workers,
     as_typed,
     cross_validate,
+    flag_of,
     overrides,
     show,
     with_learner,
 )
 from mtl.errors import ConfigError
 from mtl.presets import check_alone
+from stages.bag_settings import BagSettings
+from stages.settings import StageSettings
 
 __all__ = ["configs", "report", "run"]
 
@@ -52,6 +55,8 @@ def run(
     weights: Weights = None,
     learner: Learner = None,
     features: Features = None,
+    unit: Annotated[str | None, flag_of(StageSettings, "unit")] = None,
+    aggregate: Annotated[str | None, flag_of(BagSettings, "aggregate")] = None,
     config: RunConfig = None,
     name: Name = None,
     runs: Runs = Path("runs"),
@@ -135,8 +140,9 @@ def run(
         )  # fmt: skip
     base = config if config is not None else config_to_continue(start) if start else "default"
     experiment = with_learner(
-        lambda keys: load_config(base, keys, sets or ()), given, learner, features, preset
-    )
+        lambda keys: load_config(base, keys, sets or ()), given, learner, features, preset,
+        {"unit": unit, "bags.aggregate": aggregate},
+    )  # fmt: skip
     if folds is not None:
         cross_validate(BenchmarkSettings.of_folds(experiment, folds), runs, workers, as_json)
         return

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtl.errors import MissingExtraError
 from mtl.federate.content import ClientScore, FederateContent, client_scores
+from mtl.federate.extra import check_extra
 from mtl.federate.settings import FederatedExperiment
 from mtl.loading import dump_settings
 from mtl.progress import Reporter
@@ -25,7 +25,12 @@ from segmentation.files import finite, write_json, write_text
 from stages.assemble import make_task
 from stages.preprocess import Preprocess
 
-__all__ = ["FederateResult", "simulate"]
+if TYPE_CHECKING:
+    from mtl.federate.compare import Compared
+    from stages.learners.federated.learner import FederatedLearner
+    from stages.task import Task
+
+__all__ = ["FederateResult", "finish", "simulate"]
 
 
 @dataclass(frozen=True)
@@ -52,19 +57,6 @@ class FederateResult:
         return "\n".join([*self.content.sentences(), f"Wrote {self.run}", f"Report {self.report}"])
 
 
-def check_extra() -> None:
-    """See that Flower and Opacus are there.
-
-    Raises:
-        MissingExtraError: If not.
-    """
-    for name in ("flwr", "opacus"):
-        if importlib.util.find_spec(name) is None:
-            raise MissingExtraError(
-                f"Expected the package {name} to be installed for `mtl federate`, but it is not; do `pip install 'mtl[federated]'`"
-            )
-
-
 def simulate(
     experiment: FederatedExperiment,
     runs: Path,
@@ -89,7 +81,6 @@ def simulate(
     """
     check_extra()
     from mtl.federate.maker import FederatedMaker
-    from mtl.federate.report import federate_html
 
     folder = RunFolder(runs / f"{experiment.name}-federated")
     with folder.lock(), Reporter() as reporter:
@@ -110,11 +101,6 @@ def simulate(
         maker = FederatedMaker(plain, folder, reporter)
         done = maker.make(last, data[last], splits[last], parent)
         folders.append(done)
-        record = RunRecord(
-            name=plain.name, command=command, chains={",".join(map(str, plain.stages)): tuple(one.path.name for one in folders)},
-            start=begin.path.resolve() if begin else None, environment=environment(), comparison=None,
-        )  # fmt: skip
-        write_record(folder.path / "run.json", record)
         task = make_task(data[last], splits[last], Preprocess(plain.stage(last).preprocess), reporter.step)
         learner = maker.learner(last, data[last], task.preprocess, parent, flips=plain.evaluation.flips)
         comparison = None
@@ -122,37 +108,67 @@ def simulate(
             from mtl.federate.compare import compare_systems
 
             comparison = compare_systems(plain, learner, task, data[last], done, reporter)
-        content = _content(plain, done, task, learner, comparison, command)
-        write_json(folder.path / "federate.json", content.to_json())
-        report = folder.path / "report.html"
-        write_text(report, federate_html(content))
+        scores = _scores(plain, done, task, learner)
+        return finish(plain, folder, folders, command, scores, comparison, begin)
+
+
+def finish(
+    experiment: FederatedExperiment,
+    folder: RunFolder,
+    stages: Sequence[StageFolder],
+    command: str,
+    scores: tuple[ClientScore, ...],
+    comparison: Compared | None,
+    start: StageFolder | None = None,
+) -> FederateResult:
+    """Write `run.json`, `federate.json` and the report of a federation whose stages are finished.
+
+    Args:
+        experiment: What was run.
+        folder: Where.
+        stages: The first one to the federated one.
+        command: As typed.
+        scores: By client.
+        comparison: With other ways to learn.
+        start: The stage that `--from` named.
+    """
+    from mtl.federate.report import federate_html
+    from stages.learners.federated.records import read_federated
+
+    record = RunRecord(
+        name=experiment.name, command=command, chains={",".join(map(str, experiment.stages)): tuple(one.path.name for one in stages)},
+        start=start.path.resolve() if start else None, environment=environment(), comparison=None,
+    )  # fmt: skip
+    write_record(folder.path / "run.json", record)
+    done = stages[-1]
+    content = FederateContent(
+        name=experiment.name, record=read_federated(done.path), learned=done.learned_record(), clients=scores, comparison=comparison,
+        command=command, environment=environment(), config=dump_settings(experiment),
+    )  # fmt: skip
+    write_json(folder.path / "federate.json", content.to_json())
+    report = folder.path / "report.html"
+    write_text(report, federate_html(content))
     return FederateResult(content, folder.path, report)
 
 
-def _content(
-    experiment: FederatedExperiment, done: StageFolder, task: Any, learner: Any, comparison: Any, command: str
-) -> FederateContent:
-    from stages.learners.federated.records import read_federated
+def _scores(
+    experiment: FederatedExperiment, done: StageFolder, task: Task, learner: FederatedLearner
+) -> tuple[ClientScore, ...]:
+    """Return what the model reaches at every client; under FedBN each has its own, and all are asked as they were trained."""
     from stages.learners.model import load_model
 
-    record = done.learned_record()
-    told = read_federated(done.path)
-    scores: tuple[ClientScore, ...] = ()
-    if record.evaluation:
-        votes = done.predictions().probabilities
-        place = np.full(len(task.labels), -1)
-        place[task.rows["test"]] = np.arange(len(task.rows["test"]))
-        clients = learner.clients(task, done.path)
-        own = votes.copy()
-        if experiment.federate.strategy == "fedbn":
-            for client in clients:
-                rows = client.task.rows["test"]
-                if len(rows):
-                    own[place[rows]] = load_model(client.folder).prepared_probabilities(task.images[rows])
-        scores = client_scores(
-            clients, own, place, task, [learner.samples[row] for row in task.rows["test"]], experiment
-        )
-    return FederateContent(
-        name=experiment.name, record=told, learned=record, clients=scores, comparison=comparison,
-        command=command, environment=environment(), config=dump_settings(experiment),
-    )  # fmt: skip
+    rows = task.rows["test"]
+    if not len(rows):
+        return ()
+    place = np.full(len(task.labels), -1)
+    place[rows] = np.arange(len(rows))
+    clients = learner.clients(task, done.path)
+    if experiment.federate.strategy == "fedbn":
+        votes = np.empty((len(rows), len(task.classes)))
+        for client in clients:
+            own = client.task.rows["test"]
+            votes[place[own]] = load_model(client.folder).prepared_probabilities(task.images[own])
+    else:
+        votes = load_model(done.path).prepared_probabilities(task.images[rows])
+    samples = [learner.samples[row] for row in rows]
+    return client_scores(clients, votes, place, task, samples, experiment)

@@ -29,6 +29,8 @@ from stages.task import Task
 __all__ = ["EPSILONS", "Compared", "System", "compare_systems"]
 
 EPSILONS = (1.0, 2.0, 8.0)
+_OPEN = 1000.0
+"""Epsilon at which there is next to no noise."""
 FEDERATED = "federated"
 Floats = npt.NDArray[np.float64]
 
@@ -155,6 +157,7 @@ def compare_systems(
     steps: list[tuple[str, float | None]] = [
         (FEDERATED, None), ("centralised", None), ("alone", None), ("personalised", None),
         *((f"{dp}, epsilon {epsilon:g}", epsilon) for dp in ("sgd", "least-squares") for epsilon in EPSILONS),
+        ("least-squares, no noise", None),
     ]  # fmt: skip
     raw = []
     for number, (name, epsilon) in enumerate(steps):
@@ -181,11 +184,15 @@ def compare_systems(
         else:
             dp = name.partition(",")[0]
             told = settings.model_copy(
-                update={"dp": dp, "epsilon": epsilon, "strategy": "fedavg", "noise": None}
+                update={"dp": dp, "epsilon": epsilon or _OPEN, "strategy": "fedavg", "noise": None}
             )
             private = replace(learner, settings=told)
             model, seconds = _model(own, lambda at, private=private: private.fit(task, at)[0])
             kind = "DP-SGD on the head" if dp == "sgd" else "noisy least squares"
+            if epsilon is None:
+                kind = (
+                    f"the same least squares at epsilon {_OPEN:g}: what their noise costs is the difference"
+                )
             raw.append(_of_one(name, kind, epsilon, votes, model, seconds))
     reporter.step("compare", len(steps), len(steps))
     return _judged(raw, task, data, experiment)

@@ -88,13 +88,20 @@ class FederateContent:
                 f"{len(self.record.clients)} clients, {told.partition}, {told.strategy}, {self.learned.data.dataset}{kind}: "
                 f"{score_text(evaluation)} on {evaluation.n} images of {evaluation.groups} groups that no client has seen"
             )
+        elif self.record.test:
+            kind = " (rendered smears, not patient data)" if self.learned.data.rendered else ""
+            lines.append(
+                f"{len(self.record.clients)} clients over a network, {told.strategy}{kind}: accuracy {self.record.test['accuracy']:.3f}, "
+                f"macro-F1 {self.record.test['macro_f1']:.3f} on {sum(one.n for one in self.clients)} test images that stayed with their clients"
+            )
         lines += [
             f"  {client.name}: {text(client.accuracy)} accuracy, {text(client.macro_f1)} macro-F1 on {client.n} own test images"
             for client in self.clients
             if client.accuracy and client.macro_f1
         ]
         lines += [
-            f"Round {one.round}: {one.client} was left out. {one.reason}" for one in self.record.refused
+            f"{f'Round {one.round}: ' if one.round else ''}{one.client} was left out. {one.reason}"
+            for one in self.record.refused
         ]
         lines.append(self.record.guarantee)
         if self.comparison:

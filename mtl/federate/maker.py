@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from mtl.errors import ConfigError
+from mtl.federate.public import public_basis
 from mtl.federate.settings import FederatedExperiment
 from mtl.progress import Steps
 from mtl.run.stage import StageMaker
-from mtl.runs import RunFolder, StageFolder, stage_key
+from mtl.runs import RunFolder, stage_key
 from stages.assemble import Assembled
 from stages.learners.federated.learner import FederatedLearner
 from stages.learners.network.model import NetworkLearner
-from stages.learners.network.training import Watch
-from stages.preprocess import Preprocess
 
 __all__ = ["FederatedMaker"]
 
@@ -32,28 +31,19 @@ class FederatedMaker(StageMaker):
         super().__init__(experiment, run, reporter)
         self.federate = experiment.federate
 
-    def base(
-        self, number: int, data: Assembled, preprocess: Preprocess, parent: StageFolder
-    ) -> NetworkLearner:
-        """Return what one client would train with, before it is told how many epochs; see `StageMaker.learner`."""
-        learner = super().learner(number, data, preprocess, parent, flips=self.experiment.evaluation.flips)
-        assert isinstance(learner, NetworkLearner)  # noqa: S101 - tells the type checker
-        return learner
+    def learner(self, number: int, data: Assembled, *more: Any, **named: Any) -> FederatedLearner:
+        """Return what federates a stage; see `StageMaker.learner`.
 
-    def learner(
-        self,
-        number: int,
-        data: Assembled,
-        preprocess: Preprocess,
-        parent: StageFolder,
-        progress: Callable[[int, int, str], None] | None = None,
-        watch: Watch | None = None,
-        *,
-        flips: bool = False,
-    ) -> FederatedLearner:
-        """Return what federates a stage."""
-        base = replace(self.base(number, data, preprocess, parent), progress=progress, flips=flips)
-        return FederatedLearner(base, self.federate, data.samples)
+        Raises:
+            ConfigError: If its learner is no network.
+        """
+        base = super().learner(number, data, *more, **named)
+        if not isinstance(base, NetworkLearner):
+            raise ConfigError(
+                f"Expected a network to be federated, but stage {number} is learned by {self.experiment.stage(number).learner}; do leave it out"
+            )
+        basis = public_basis(base, self.federate, self.reporter.step)
+        return FederatedLearner(replace(base, basis=basis), self.federate, data.samples)
 
     def _key(self, *arguments: Any) -> str:
         return stage_key("federate", super()._key(*arguments), self.federate.model_dump(mode="json"))

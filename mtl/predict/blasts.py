@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from mtl.errors import ConfigError
-from mtl.predict.records import Share
+from mtl.predict.records import CellSaid, Share
 
-__all__ = ["blast_class", "share_of"]
+__all__ = ["blast_class", "count_blasts", "share_of"]
 
 _Z = 1.959963984540054
 _NAMES = frozenset({"lymphoblast", "lymphoblasts", "blast", "blasts", "all"})
@@ -43,6 +43,12 @@ def blast_class(classes: Sequence[str], positive: str | None, asked: str | None)
     if named:
         return named[0]
     return classes[-1] if len(classes) == 2 else None
+
+
+def count_blasts(cells: Sequence[CellSaid], blast: str) -> tuple[int, int]:
+    """Return how many cells are blasts, and how many were counted: those that are like the training data."""
+    known = [cell.said for cell in cells if cell.said is not None and not cell.said.unlike]
+    return sum(said.label == blast for said in known), len(known)
 
 
 def share_of(fields: Sequence[tuple[int, int]]) -> Share:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mtl.errors import RunError
+from mtl.predict.deciding import answer_patient, answers_patients
 from mtl.predict.drawing import overlay
 from mtl.predict.explained import Explained
 from mtl.predict.export import Coco, geojson
 from mtl.predict.groups import group_images
-from mtl.predict.patients import Patients
+from mtl.predict.patients import Bagged, Patients
 from mtl.predict.predictor import Looked, Predictor
 from mtl.predict.records import FieldSaid, PatientSaid
 from mtl.predict.settings import PredictSmears
@@ -37,10 +38,11 @@ from mtl.segment.stream import Large, in_order
 from segmentation.errors import ReadError
 from segmentation.files import finite, make_folder, write_image, write_json, write_table, write_text
 from stages.data.images import decode_rgb
+from stages.learners.bags.model import BagModel
 
 __all__ = ["Predicted", "predict_images"]
 
-_VERSION = 1  # raise it when outputs change, so that none is kept from before
+_VERSION = 2  # raise it when outputs change, so that none is kept from before
 _SHOWN = 12
 _EXPLAINED = 3  # images that say whether explanations mean anything
 
@@ -108,6 +110,7 @@ def _line(patient: PatientSaid) -> str:
     text = f"{patient.group}: {patient.fields} images"
     if patient.label is not None:
         text += f", {patient.label} {patient.probabilities[patient.label]:.0%}"
+        text += f" ({patient.answer})" if patient.answer != patient.label else ""
     if patient.unlike_fields:
         text += f", {patient.unlike_fields} unlike the training data"
     return text + (f"; blasts {patient.blasts.to_text()}" if patient.blasts else "")
@@ -144,6 +147,7 @@ class _Work:
         self.predictor, self.folder, self.jobs, self.groups = predictor, folder, jobs, groups
         self.settings = predictor.settings
         self.classes = predictor.cells.classes if predictor.cells else ()
+        self.bagged: dict[str, Bagged] = {}
         self.explained = Explained(predictor) if self.settings.explain else None
         self.written = stage_key(
             _VERSION, predictor.key(), self.settings.model_dump(include={"geojson", "explain"})
@@ -159,11 +163,23 @@ class _Work:
                 for job, old in in_order(self.jobs, self._one, reporter, "predict", failed, alone=alone):
                     finished.append(job)
                     skipped += old
+                self._answer_patients(finished, reporter)
                 if self.explained is not None:
                     sanity = self.explained.sanity([decode_rgb(job.path) for job in finished[:_EXPLAINED]])
             finally:  # what is done stands in the tables, even where the rest was interrupted
                 result = self._write_tables(finished, failed, skipped, sanity)
         return result
+
+    def _answer_patients(self, jobs: Sequence[Job], reporter: Reporter) -> None:
+        model = self.predictor.fields
+        if not isinstance(model, BagModel) or not answers_patients(model):
+            return
+        own: dict[str, list[tuple[str, Path]]] = {}
+        for job in jobs:
+            own.setdefault(self.groups[job.name], []).append((job.name, job.path))
+        for number, (group, images) in enumerate(own.items(), 1):
+            self.bagged[group] = answer_patient(model, images)
+            reporter.step("patients", number, len(own), group)
 
     def _place(self, job: Job, kind: str, suffix: str) -> Path:
         return self.folder / kind / f"{job.stem}{suffix}"
@@ -173,7 +189,8 @@ class _Work:
         key = stage_key(self.written, job.name, content_of(job.path))
         if self._known(place, key) and self._place(job, "overlays", ".png").is_file():
             return job, True
-        with large.hold(job.name, pixels_of(job.path, self.settings.segment.max_pixels)) as tell:
+        pixels = pixels_of(job.path, self.settings.segment.max_pixels, "segment.max_pixels")
+        with large.hold(job.name, pixels) as tell:
             looked = self.predictor.look(decode_rgb(job.path), job.name, job.stem, tell)
             self._draw(job, looked)
         make_folder(place.parent)
@@ -214,7 +231,8 @@ class _Work:
         skipped: int,
         sanity: Mapping[str, Mapping[str, float]],
     ) -> Predicted:
-        patients = Patients(self.predictor.blast)
+        patients = Patients(self.predictor.blast, self.predictor.aggregate, self.classes)
+        parts = {name: part for _, own in self.bagged.values() for name, part in own.items()}
         coco = Coco(self.classes)
         fields, cells, texts = [], [], []
         counts: Counter[str] = Counter()
@@ -222,7 +240,7 @@ class _Work:
         for one in self._fields(jobs):
             group = self.groups[one.image]
             patients.add(group, one)
-            fields.append(field_row(group, one, names))
+            fields.append(field_row(group, one, names, parts.get(one.image)))
             cells += cell_rows(group, one, self.classes)
             texts.append(one.model_dump_json(exclude={"cells": {"__all__": {"outline"}}}))
             counts["cells"] += len(one.cells)
@@ -230,10 +248,11 @@ class _Work:
             counts["unlike"] += one.said is not None and one.said.unlike
             if self.settings.coco:
                 coco.add(one)
-        found = patients.records()
+        found = patients.records(self.bagged)
+        said = self.classes if self.predictor.aggregate in ("mean", "noisy-or") else names
         write_table(self.folder / "cells.csv", (*CELL_COLUMNS, *map("p_{}".format, self.classes)), cells)
         write_table(self.folder / "fields.csv", (*FIELD_COLUMNS, *map("p_{}".format, names)), fields)
-        write_table(self.folder / "patients.csv", (*PATIENT_COLUMNS, *map("p_{}".format, names)), (patient_row(one, names) for one in found))  # fmt: skip
+        write_table(self.folder / "patients.csv", (*PATIENT_COLUMNS, *map("p_{}".format, said)), (patient_row(one, said) for one in found))  # fmt: skip
         if self.settings.coco:
             write_text(self.folder / "coco.json", coco.to_text())
         stages = {"cells": 2, "fields": 3}

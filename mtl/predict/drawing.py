@@ -19,6 +19,7 @@ __all__ = ["colours_of", "overlay"]
 Colour = tuple[int, int, int]
 _GREY: Colour = (120, 120, 120)
 _CELL = "white cell"
+_SHOWN = 0.01  # least part of an answer that is written beside a cell
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
 
 
@@ -50,7 +51,7 @@ def overlay(image: npt.NDArray[np.uint8], field: FieldSaid, classes: Sequence[st
         line = np.round(np.array(cell.outline) * factor).astype(np.int32)
         cv2.polylines(drawn, [line], True, _PAPER, width + 2, cv2.LINE_AA)
         cv2.polylines(drawn, [line], True, colours[_name(cell)], width, cv2.LINE_AA)
-    number_cells(drawn, {f"{cell.cell}{_mark(cell)}": (cell.x, cell.y) for cell in field.cells}, factor)
+    number_cells(drawn, {_label(cell): (cell.x, cell.y) for cell in field.cells}, factor)
     legend = _legend(drawn.shape[1], field, colours)
     return np.concatenate([drawn, legend])
 
@@ -65,6 +66,11 @@ def _mark(cell: CellSaid) -> str:
     return "?" if cell.said is not None and cell.said.unsure and not cell.said.unlike else ""
 
 
+def _label(cell: CellSaid) -> str:
+    part = "" if cell.decided is None or cell.decided < _SHOWN else f" {cell.decided:.0%}"
+    return f"{cell.cell}{_mark(cell)}{part}"
+
+
 def _legend(width: int, field: FieldSaid, colours: dict[str, Colour]) -> npt.NDArray[np.uint8]:
     size = int(np.clip(width / 45, 13, 40))
     font = ImageFont.load_default(size)
@@ -76,6 +82,8 @@ def _legend(width: int, field: FieldSaid, colours: dict[str, Colour]) -> npt.NDA
         texts.append(f"Blasts: {field.blasts.to_text()}")
     if not field.cells:
         texts.append("No white cell was found")
+    if any(cell.decided is not None for cell in field.cells):
+        texts.append("%: how much of the field's answer a cell decided")
     if unsure:
         texts.append(f"? {UNSURE}: {unsure}")
     step, left = round(size * 1.5), size // 2

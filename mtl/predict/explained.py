@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from mtl.predict.predictor import Looked, Predictor, cut_cell
+from mtl.predict.predictor import Looked, Predictor
+from segmentation.cells import cut_cell
 from stages.errors import ModelError
 from stages.explain import Explainer, Explanation, side_by_side
 from stages.learners.model import Model
@@ -58,13 +59,13 @@ class Explained:
         """
         found = {}
         if self._field is not None and images:
-            found["fields"] = self._field.sanity(images)
+            found["fields"] = self._field.sanity([self._field.explain(image) for image in images])
         if self._cell is not None and images:
             frame = self._predictor.frame
             seen = [(image, self._predictor.seer.see(image).cells.cells) for image in images]
             crops = [cut_cell(image, cells[0].box, frame) for image, cells in seen if cells]
             if crops:
-                found["cells"] = self._cell.sanity(crops)
+                found["cells"] = self._cell.sanity([self._cell.explain(crop) for crop in crops])
         return found
 
 

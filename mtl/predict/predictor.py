@@ -12,17 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from mtl.errors import RunError
-from mtl.predict.blasts import blast_class, share_of
+from mtl.predict.blasts import blast_class, count_blasts, share_of
+from mtl.predict.deciding import aggregate_of, answers_patients, with_parts
 from mtl.predict.records import CellSaid, FieldSaid, Said
 from mtl.predict.settings import PredictSmears
 from mtl.run.load import learned_stages
 from mtl.runs import StageFolder, stage_key
 from mtl.segment.methods import Seen, Seer, Tell
-from segmentation.cells import Cell
+from segmentation.cells import Cell, cut_cell
 from stages.data.images import decode_rgb
+from stages.learners.bags.model import BagModel
 from stages.learners.model import Model, load_model
 
-__all__ = ["Predictor", "cut_cell"]
+__all__ = ["Looked", "Predictor"]
 
 CELLS, FIELDS = 2, 3
 _FRAME = 1.3  # of a stage whose training images did not show how cells are cut
@@ -56,10 +58,11 @@ class Predictor:
         cells: Model of stage 2, if the run has one and it is asked for.
         fields: Model of stage 3, likewise.
         blast: Class of cells that is counted as blasts, if there is one.
+        aggregate: How patients are answered; see `mtl.predict.deciding`.
 
     Raises:
         RunError: If the run is not finished, or lacks the stage that is asked for.
-        ConfigError: If no class is called as `blast` says.
+        ConfigError: If no class is called as `blast` says, or patients cannot be answered as `aggregate` says.
         ModelError: If a model is damaged.
     """
 
@@ -82,6 +85,7 @@ class Predictor:
         if self.cells is not None:
             positive = self.stages[CELLS].identity().positive
             self.blast = blast_class(self.cells.classes, positive, self.settings.blast)
+        self.aggregate = aggregate_of(self.settings, self.cells, self.fields)
         self.seer = Seer(self.settings.segment)
 
     def _load(self, number: int) -> Model | None:
@@ -127,7 +131,6 @@ class Predictor:
             output: What its files are called.
             tell: Told about progress.
         """
-        said = Said.of(self.fields.answers([image])[0]) if self.fields else None
         seen = self.seer.see(image, tell)
         cells = seen.cells.cells
         answers: Sequence[Said | None] = [None] * len(cells)
@@ -135,6 +138,7 @@ class Predictor:
             crops = (cut_cell(image, cell.box, self.frame) for cell in cells)
             answers = [Said.of(one) for one in self.cells.answers(crops)]
         told = tuple(_cell_said(cell, seen, answer) for cell, answer in zip(cells, answers, strict=True))
+        said, told = self._field_said(image, told)
         blasts = None if self.blast is None else share_of([count_blasts(told, self.blast)])
         height, width = image.shape[:2]
         field = FieldSaid(
@@ -142,35 +146,17 @@ class Predictor:
         )  # fmt: skip
         return Looked(image, seen, field)
 
-
-def count_blasts(cells: Sequence[CellSaid], blast: str) -> tuple[int, int]:
-    """Return how many cells are blasts, and how many were counted: those that are like the training data."""
-    known = [cell.said for cell in cells if cell.said is not None and not cell.said.unlike]
-    return sum(said.label == blast for said in known), len(known)
-
-
-def cut_cell(image: Image, box: tuple[int, int, int, int], frame: float) -> Image:
-    """Return the square of an image around a cell; at the border it is moved inward, so that all of it is image.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        box: (x0, y0, x1, y1) of the cell.
-        frame: Side of the square in parts of the box's longer side.
-
-    Returns:
-        (h, w, 3) uint8 RGB: square, but where the image is too small for that.
-    """
-    x0, y0, x1, y1 = box
-    side = max(round(max(x1 - x0, y1 - y0) * frame), 1)
-    rows = _window((y0 + y1) / 2, side, image.shape[0])
-    columns = _window((x0 + x1) / 2, side, image.shape[1])
-    return image[rows, columns]
-
-
-def _window(middle: float, side: int, length: int) -> slice:
-    side = min(side, length)
-    start = min(max(round(middle - side / 2), 0), length - side)
-    return slice(start, start + side)
+    def _field_said(
+        self, image: Image, cells: tuple[CellSaid, ...]
+    ) -> tuple[Said | None, tuple[CellSaid, ...]]:
+        """Return what stage 3 says of a field, and its cells with what each decided where it answers by cells."""
+        if self.fields is None or answers_patients(self.fields):
+            return None, cells
+        if not isinstance(self.fields, BagModel):
+            return Said.of(self.fields.answers([image])[0]), cells
+        boxes, strip = self.fields.preprocess.cells(image)
+        said, parts = self.fields.decided(strip)
+        return Said.of(said), with_parts(cells, boxes, parts, (0, 0, image.shape[1], image.shape[0]))
 
 
 def _cell_said(cell: Cell, seen: Seen, said: Said | None) -> CellSaid:

@@ -86,6 +86,7 @@ class CellSaid(Record):
         touches_border: Whether the image cuts it.
         outline: Its polygon, (x, y) in px, not closed.
         said: By stage 2; None where the run has none.
+        decided: Its part in the field's answer; None where stage 3 does not answer by cells.
     """
 
     cell: int
@@ -98,6 +99,7 @@ class CellSaid(Record):
     touches_border: bool
     outline: tuple[tuple[float, float], ...]
     said: Said | None
+    decided: float | None = None
 
 
 class FieldSaid(Record):
@@ -109,7 +111,7 @@ class FieldSaid(Record):
         width: In px.
         height: In px.
         method: Which method found the cells.
-        said: By stage 3; None where the run has none.
+        said: By stage 3; None where the run has none, or where it answers for patients.
         cells: White cells.
         blasts: Part of them that are blasts, Wilson's interval; None where no class is of blasts.
     """
@@ -133,8 +135,12 @@ class PatientSaid(Record):
         cells: In them.
         unlike_fields: Fields that are unlike the training data.
         unlike_cells: Cells that are.
-        label: The most probable class by the mean over the other fields; None without one.
-        probabilities: That mean, by class.
+        aggregate: How it is answered: `field`, `mean` or `noisy-or` of cells, or `patient`, by a stage 3 that learned patients; None
+            where nothing is said of it.
+        label: The most probable class; None without one.
+        answer: That, or why there is none.
+        probabilities: By class; of `field` and `mean` over the fields or cells that are like the training data.
+        decided: Part of each image in the answer, where stage 3 answers for patients; of those that it looked at.
         fields_by_class: Fields by what was answered.
         cells_by_class: Cells by what was answered.
         blasts: Part of the cells that are blasts, the interval widened by how fields differ; None where no class is of blasts.
@@ -145,8 +151,11 @@ class PatientSaid(Record):
     cells: int
     unlike_fields: int
     unlike_cells: int
+    aggregate: str | None
     label: str | None
+    answer: str | None
     probabilities: dict[str, float]
+    decided: dict[str, float]
     fields_by_class: dict[str, int]
     cells_by_class: dict[str, int]
     blasts: Share | None

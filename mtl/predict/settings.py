@@ -28,6 +28,11 @@ class PredictSmears(Settings):
         None,
         description="class of stage 2 that is counted as blasts; the positive class, or lymphoblast, if not given",
     )
+    aggregate: Literal["field", "mean", "noisy-or", "attention"] | None = Field(
+        None,
+        description="how a patient is answered: mean of the fields by stage 3; mean or noisy-or of the cells by stage 2; attention, where "
+        "stage 3 learned with it; if not given, as stage 3 learned",
+    )
     geojson: bool = Field(True, description="outlines of cells for QuPath, a file an image")
     coco: bool = Field(True, description="outlines of cells of all images as COCO")
     explain: bool = Field(False, description="pictures of where the networks looked")

@@ -22,9 +22,9 @@ _SAID = ("answer", "label", "probability", "within", "unsure", "unlike", "distan
 _SHARE = ("blasts", "counted_cells", "blast_part", "blast_low", "blast_high")
 CELL_COLUMNS = (
     "group", "image", "cell", "x", "y", "x0", "y0", "x1", "y1", "area_px", "nucleus_area_px", "nucleus_to_cytoplasm",
-    "touches_border", *_SAID,
+    "touches_border", "decided", *_SAID,
 )  # fmt: skip
-FIELD_COLUMNS = ("group", "image", "output", "width", "height", "method", "cells", *_SHARE, *_SAID)
+FIELD_COLUMNS = ("group", "image", "output", "width", "height", "method", "cells", "decided", *_SHARE, *_SAID)
 PATIENT_COLUMNS = (
     "group",
     "fields",
@@ -32,7 +32,9 @@ PATIENT_COLUMNS = (
     "unlike_fields",
     "unlike_cells",
     *_SHARE,
+    "aggregate",
     "label",
+    "answer",
     "answers",
     "cells_by_answer",
 )
@@ -55,16 +57,25 @@ def cell_rows(group: str, field: FieldSaid, classes: Sequence[str]) -> list[list
     return [
         [
             group, field.image, cell.cell, cell.x, cell.y, *cell.box, cell.area_px, cell.nucleus_area_px,
-            _round(cell.nucleus_to_cytoplasm), int(cell.touches_border), *_said(cell.said, classes),
+            _round(cell.nucleus_to_cytoplasm), int(cell.touches_border), _round(cell.decided), *_said(cell.said, classes),
         ]
         for cell in field.cells
     ]  # fmt: skip
 
 
-def field_row(group: str, field: FieldSaid, classes: Sequence[str]) -> list[Any]:
-    """Return the row of a field, under `FIELD_COLUMNS` and a probability of every class."""
+def field_row(
+    group: str, field: FieldSaid, classes: Sequence[str], decided: float | None = None
+) -> list[Any]:
+    """Return the row of a field, under `FIELD_COLUMNS` and a probability of every class.
+
+    Args:
+        group: Of the field.
+        field: What was said of it.
+        classes: Of stage 3.
+        decided: Its part in its patient's answer, where there is one.
+    """
     return [
-        group, field.image, field.output, field.width, field.height, field.method, len(field.cells),
+        group, field.image, field.output, field.width, field.height, field.method, len(field.cells), _round(decided),
         *_share(field.blasts), *_said(field.said, classes),
     ]  # fmt: skip
 
@@ -73,7 +84,7 @@ def patient_row(patient: PatientSaid, classes: Sequence[str]) -> list[Any]:
     """Return the row of a patient, under `PATIENT_COLUMNS` and the mean probability of every class."""
     return [
         patient.group, patient.fields, patient.cells, patient.unlike_fields, patient.unlike_cells, *_share(patient.blasts),
-        patient.label, _counts(patient.fields_by_class), _counts(patient.cells_by_class),
+        patient.aggregate, patient.label, patient.answer, _counts(patient.fields_by_class), _counts(patient.cells_by_class),
         *(_round(patient.probabilities.get(name)) for name in classes),
     ]  # fmt: skip
 

@@ -197,7 +197,7 @@ class PaperRun:
 
         experiment, data, parts = self._prepared(kind, split)
         stage = experiment.stage(experiment.stages[-1])
-        task = make_task(data, parts, Preprocess(stage.preprocess))
+        task = make_task(data, parts, Preprocess.of_stage(stage))
         train, test = task.rows["train"], task.rows["test"]
         votes = colour_baselines(
             task.images[train], task.labels[train], task.images[test], len(task.classes), seed=experiment.seed

@@ -119,11 +119,11 @@ def prepare(
         {number for chain in experiment.chains() for number in chain if experiment.learns(number)}
     )
     for number in numbers:
-        Preprocess(experiment.stage(number).preprocess).check()
+        Preprocess.of_stage(experiment.stage(number)).check()
     data = {}
     for number in numbers:
         settings = experiment.stage(number)
-        data[number] = assemble(settings.data, settings.split.near_duplicates, reporter.step)
+        data[number] = assemble(settings.data, settings.split.near_duplicates, reporter.step, settings.unit)
     if not data:
         return {}, {}
     chosen = {number: experiment.stage(number).split for number in numbers}

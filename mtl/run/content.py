@@ -40,6 +40,9 @@ def learner_name(settings: StageSettings, backbone: str) -> str:
         settings: Of the stage.
         backbone: That the chain began with.
     """
+    if settings.bagging is not None:
+        whose = "the cells of a field" if settings.unit == "cells" else "a patient's images"
+        return f"{settings.bags.aggregate} over {whose}, seen by {backbone} at rest"
     if settings.learner == "network":
         return backbone
     if settings.learner == STACKED:

@@ -82,6 +82,7 @@ class ExternalTests:
                 found = assemble_external(
                     test, name, number, data[number].classes, trained,
                     experiment.stage(number).data.positive, steps.step, f"tests.{place}",
+                    experiment.stage(number).unit,
                 )  # fmt: skip
                 planned.setdefault(number, []).append(found)
         return cls(experiment, trained, {number: tuple(found) for number, found in planned.items()})

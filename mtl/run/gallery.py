@@ -11,8 +11,8 @@ from mtl.run.originals import original
 from mtl.runs import Predictions, StageFolder
 from segmentation.files import make_folder, write_image
 from stages.errors import ModelError
-from stages.explain import Explainer, side_by_side
-from stages.learners.model import Image, load_model
+from stages.explain import Explainer, Explanation, side_by_side
+from stages.learners.model import load_model
 
 __all__ = ["Gallery", "Shown", "explain_stage", "read_gallery", "sanity_text"]
 
@@ -72,7 +72,7 @@ def explain_stage(folder: StageFolder, steps: Steps) -> None:
         return
     steps.step(f"explain  {folder.path.name}", 0, 1)
     told = folder.predictions()
-    images: list[Image] = []
+    maps: list[Explanation] = []
     shown: list[Shown] = []
     make_folder(folder.path / _FOLDER)
     methods: tuple[str, ...] = ()
@@ -87,8 +87,8 @@ def explain_stage(folder: StageFolder, steps: Steps) -> None:
         shown.append(
             Shown(name=told.names[row], label=told.labels[row], said=told.predicted[row], picture=picture)
         )
-        images.append(image)
-    sanity = explainer.sanity(images[:_SANITY]) if images else {}
+        maps.append(explained)
+    sanity = explainer.sanity(maps[:_SANITY]) if maps else {}
     known = {name: None if value != value else value for name, value in sanity.items()}
     write_record(
         folder.path / _FOLDER / "gallery.json", Gallery(shown=tuple(shown), methods=methods, sanity=known)

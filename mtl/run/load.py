@@ -34,7 +34,7 @@ def locate(path: Path | str, chain: str | None = None, stage: int | None = None)
         RunError: If the run is not finished, or has no such chain or stage.
     """
     folder = Path(path)
-    if (folder / MODEL_FILE).is_file():
+    if _is_model(folder, chain):
         return folder
     learned = learned_stages(folder, chain)
     number = stage if stage is not None else max(learned, default=0)
@@ -54,9 +54,9 @@ def learned_stages(path: Path, chain: str | None = None) -> dict[int, StageFolde
         chain: Of a run's chains, such as `"1,3"`; the first if None.
 
     Raises:
-        RunError: If the run is not finished, or has no such chain.
+        RunError: If the run is not finished, or has no such chain; if a chain is asked for of what has none.
     """
-    if (path / MODEL_FILE).is_file():
+    if _is_model(path, chain):
         alone = StageFolder(path)
         return {alone.identity().number: alone}
     run = open_run(path)
@@ -71,3 +71,13 @@ def learned_stages(path: Path, chain: str | None = None) -> dict[int, StageFolde
         places.insert(0, StageFolder(record.start))
     found = [place for place in places if place.finished()]
     return {told.number: place for place in found if isinstance(told := place.record(), LearnedRecord)}
+
+
+def _is_model(path: Path, chain: str | None) -> bool:
+    """Say whether a folder is that of one model; a chain cannot be asked of it."""
+    found = (path / MODEL_FILE).is_file()
+    if found and chain is not None:
+        raise RunError(
+            f"Expected no `--chain` beside {path}, which is one stage or an ensemble, but got {chain!r}; do leave it out or give the run folder"
+        )
+    return found

@@ -163,6 +163,8 @@ def _name(content: RunContent, stage: StageContent) -> str:
 def _policy(stage: StageContent) -> str:
     settings = stage.record.settings
     size = f"{settings.preprocess.image_size} px{_prepared(settings.preprocess)}{_predicted(stage)}"
+    if settings.bagging is not None:
+        return f"{_bags(stage)}; {size}"
     if settings.learner != "network":
         told = _stacked(stage) if settings.learner == STACKED else _classical(stage)
         return f"{told}; {size}"
@@ -179,6 +181,16 @@ def _policy(stage: StageContent) -> str:
         f"{head.pool} pooling, {layers}, {head.activation} with {loss}; {first}{policy}; {train.optimizer} at "
         f"{train.learning_rate:g}, {train.schedule}, batch {train.batch_size}, {_epochs(train.epochs)}, "
         f"{size}; {stage.record.parameters:,} parameters"
+    )
+
+
+def _bags(stage: StageContent) -> str:
+    settings = stage.record.settings
+    asked, name = settings.bags, learner_name(settings, stage.record.weights.backbone)
+    what = "of the largest cells" if settings.unit == "cells" else "images evenly spread"
+    return (
+        f"{name}: {asked.most} {what} at most; {asked.width} learned features each, dropout {asked.dropout:g}, adamw at "
+        f"{asked.learning_rate:g}, {_epochs(asked.epochs)}, the best by the validation part; {stage.record.parameters:,} parameters"
     )
 
 

@@ -22,7 +22,8 @@ from segmentation.cache import cache_folder
 from segmentation.files import write_json, write_table
 from stages import STAGES
 from stages.assemble import Assembled, make_task
-from stages.framing import cell_frame
+from stages.learners.at_rest import LearnerAtRest
+from stages.learners.bags.model import BagLearner
 from stages.learners.classical.colour import colour_baselines
 from stages.learners.classical.model import ClassicalLearner
 from stages.learners.model import Fitting, Floats, Learner, Model
@@ -35,6 +36,7 @@ from stages.learners.network.weights import WeightRecord
 from stages.learners.stacked.model import StackedLearner
 from stages.metrics import Evaluation
 from stages.preprocess import Preprocess
+from stages.preprocess.framing import cell_frame
 from stages.settings import StageSettings
 from stages.splits.split import Split
 from stages.stacked_settings import STACKED
@@ -130,7 +132,7 @@ class StageMaker:
             if folder.finished():
                 self.reporter.step(bar, 1, 1, "reused")
                 return folder
-            task = make_task(data, split, Preprocess(settings.preprocess), self.reporter.step)
+            task = make_task(data, split, Preprocess.of_stage(settings), self.reporter.step)
             self.reporter.step(bar, 0, 1)
             told, flips = _Bar(self.reporter, bar), self.experiment.evaluation.flips
             learner = self.learner(number, data, task.preprocess, parent, told, flips=flips)
@@ -190,10 +192,10 @@ class StageMaker:
             RunError: If the parent holds another backbone, or none where one is needed.
         """
         settings, origin = self.experiment.stage(number), parent.record()
-        at_rest = StackedLearner if settings.learner == STACKED else ClassicalLearner
         if settings.needs_backbone:
             self._check_backbone(number, parent)
-        if settings.learner != "network":
+        at_rest = _at_rest(settings)
+        if at_rest is not None:
             return at_rest(
                 settings, origin.weights, parent.weights, self.experiment.seed, self.experiment.hardware, progress
             )  # fmt: skip
@@ -218,7 +220,8 @@ class StageMaker:
         self, number: int, settings: StageSettings, data: Assembled, split: Split, origin: StageRecord
     ) -> str:
         # What a learner does not look at decides nothing: two chains share a stage on features that know no backbone.
-        unasked = _UNASKED.get(settings.learner, ("head", "augment", "train", "stacked"))
+        who = "bags" if settings.bagging is not None else settings.learner
+        unasked = _UNASKED.get(who, ("head", "augment", "train", "stacked", "unit", "bags"))
         return stage_key(
             number,
             settings.model_dump(
@@ -236,14 +239,15 @@ class StageMaker:
             self.experiment.seed,
             self.experiment.hardware.precision,
             self.experiment.evaluation.model_dump(mode="json"),
-            Preprocess(settings.preprocess).key,
+            Preprocess.of_stage(settings).key,
             torch.__version__,
         )
 
 
 _UNASKED = {
-    "network": ("learner", "classical", "stacked"),
-    STACKED: ("head", "augment", "train", "classical"),
+    "bags": ("learner", "head", "augment", "train", "classical", "stacked"),
+    "network": ("learner", "classical", "stacked", "unit", "bags"),
+    STACKED: ("head", "augment", "train", "classical", "unit", "bags"),
 }
 """Settings that each learner does not look at; of the classical ones see `_key`."""
 
@@ -320,6 +324,15 @@ class _Scoring:
         return colour_baselines(
             images[train], labels, images[test], len(self.task.classes), seed=self.experiment.seed
         )
+
+
+def _at_rest(settings: StageSettings) -> type[LearnerAtRest] | None:
+    """Return what learns a stage on a backbone at rest or on none; None for a network that is trained."""
+    if settings.bagging is not None:
+        return BagLearner
+    if settings.learner == "network":
+        return None
+    return StackedLearner if settings.learner == STACKED else ClassicalLearner
 
 
 def _seen(weights: WeightRecord, data: Assembled) -> list[str]:

@@ -140,8 +140,13 @@ def is_grey(path: Path) -> bool:
         return False
 
 
-def pixels_of(path: Path, most: int) -> int:
+def pixels_of(path: Path, most: int, key: str = "max_pixels") -> int:
     """Return how many pixels an image has, by its header; 0 where that does not read, which decoding will explain.
+
+    Args:
+        path: The file.
+        most: That are taken.
+        key: Of the settings that says so.
 
     Raises:
         DataError: If they are more than `most`.
@@ -154,7 +159,7 @@ def pixels_of(path: Path, most: int) -> int:
     if width * height > most:
         raise DataError(
             f"Expected {show(str(path))} to have {most:,} pixels at most, but got {width}x{height} px; "
-            "do cut it into tiles, or raise `--set max_pixels=`"
+            f"do cut it into tiles, or raise `--set {key}=`"
         )
     return width * height
 

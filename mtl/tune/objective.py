@@ -143,7 +143,7 @@ def _run_fold(
     learned = time.perf_counter() - begun
     settings, data, split = experiment.stage(last), inner.data[last], inner.folds[fold][last]
     # Here the inner test part is what validates: it picks the epoch and scores the trial.
-    task = make_task(data, replace(split, validation=split.test, test=()), Preprocess(settings.preprocess))
+    task = make_task(data, replace(split, validation=split.test, test=()), Preprocess.of_stage(settings))
     history: list[float] = []
 
     def watch(epoch: int, scores: Mapping[str, float]) -> None:

@@ -22,7 +22,8 @@ __all__ = ["default_space", "read_space", "suggest", "with_values"]
 def default_space(experiment: Experiment, stage: str) -> dict[str, Parameter]:
     """Return what is tuned if nothing else is said: rate, head, dropout, depth of fine-tuning, schedule, batch, augmentation, size.
 
-    Where the learner is no network: which classifier, reduction, how much it leaves, size.
+    Where the learner is no network: which classifier, reduction, how much it leaves, size. Where bags are answered for: rule, width,
+    dropout, rate, size.
 
     Args:
         experiment: Whose image sizes are the largest that are tried.
@@ -33,6 +34,15 @@ def default_space(experiment: Experiment, stage: str) -> dict[str, Parameter]:
         field, size = STAGE_FIELDS[number], experiment.stage(number).preprocess.image_size
         sizes = sorted({max(32, round(size * share / 32) * 32) for share in (0.5, 0.75)} | {size})
         learner = experiment.stage(number).learner
+        if experiment.stage(number).bagging is not None:
+            found |= {
+                f"{field}.bags.aggregate": Parameter(choices=("mean", "noisy-or", "attention")),
+                f"{field}.bags.width": Parameter(choices=(16, 32, 64, 128)),
+                f"{field}.bags.dropout": Parameter(low=0.0, high=0.6, step=0.1),
+                f"{field}.bags.learning_rate": Parameter(low=1e-4, high=1e-2, log=True),
+                f"{field}.preprocess.image_size": Parameter(choices=tuple(sizes)),
+            }
+            continue
         if learner == STACKED:
             found[f"{field}.stacked.views"] = Parameter(choices=(("plain",), ("plain", "grey-world")))
             found[f"{field}.preprocess.image_size"] = Parameter(choices=tuple(sizes))

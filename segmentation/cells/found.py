@@ -272,3 +272,27 @@ def crop_cell(
         )
     crop[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = seen
     return crop
+
+
+def cut_cell(
+    image: npt.NDArray[np.uint8], box: tuple[int, int, int, int], frame: float
+) -> npt.NDArray[np.uint8]:
+    """Return the square of an image around a cell; at the border it is moved inward, so that all of it is image.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        box: (x0, y0, x1, y1) of the cell.
+        frame: Side of the square in parts of the box's longer side.
+
+    Returns:
+        (h, w, 3) uint8 RGB: square, but where the image is too small for that.
+    """
+    x0, y0, x1, y1 = box
+    side = max(round(max(x1 - x0, y1 - y0) * frame), 1)
+    return image[_window((y0 + y1) / 2, side, image.shape[0]), _window((x0 + x1) / 2, side, image.shape[1])]
+
+
+def _window(middle: float, side: int, length: int) -> slice:
+    side = min(side, length)
+    start = min(max(round(middle - side / 2), 0), length - side)
+    return slice(start, start + side)

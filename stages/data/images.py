@@ -235,7 +235,7 @@ def content_key(samples: Sequence[Sample]) -> str:
         DataError: If a file cannot be read.
     """
     total = hashlib.sha256()
-    for sample in samples:
+    for sample in (image for one in samples for image in one.images):
         fields = (sample.name, sample.label, sample.group or "", str(sample.frame), str(sample.crop))
         for text in fields:  # with lengths, so that fields cannot run into each other
             raw = text.encode("utf-8", "surrogateescape")

@@ -46,6 +46,7 @@ class Sample:
         crop: Region of the file as (x0, y0, x1, y1) px, exclusive at the far side, else None.
         part: The part that the source itself assigns (`"train"`, `"validation"`, `"test"`, `"fold_0"`), else None.
         source: Which of the several sources of a stage it comes from, and what `name` begins with; empty where there is one.
+        members: Where a sample stands for a patient, the samples of the images; `path` is the first one's.
     """
 
     path: Path
@@ -60,6 +61,12 @@ class Sample:
     crop: tuple[int, int, int, int] | None = None
     part: str | None = None
     source: str = ""
+    members: tuple[Sample, ...] = ()
+
+    @property
+    def images(self) -> tuple[Sample, ...]:
+        """The samples of single images: itself, or its members."""
+        return self.members or (self,)
 
     @property
     def key(self) -> str:

@@ -34,10 +34,12 @@ class Preparation:
     Attributes:
         key: Everything that the result depends on besides the image.
         function: Sample and its image (H, W, 3) uint8 in, image out.
+        squares: That the function makes of an image, one below the other, resized already; None where it leaves an image to be resized.
     """
 
     key: str
     function: Callable[[Sample, Images], Images]
+    squares: int | None = None
 
 
 def open_store(
@@ -61,7 +63,7 @@ def open_store(
         prepare: What an image goes through first, or None.
 
     Returns:
-        Memory-mapped images (N, size, size, 3) uint8 RGB, read-only.
+        Memory-mapped images (N, size, size, 3) uint8 RGB, or (N, squares * size, size, 3), read-only.
 
     Raises:
         DataError: If images cannot be read: one error for all of them.
@@ -70,11 +72,12 @@ def open_store(
     text = f"{_VERSION}|{fingerprint}|{size}|{fit}" + (f"|{prepare.key}" if prepare else "")
     key = hashlib.sha256(text.encode()).hexdigest()[:24]
     path = (folder or cache_folder()) / "stores" / f"{key}.npy"
-    shape = (len(samples), size, size, 3)
+    squares = prepare.squares if prepare else None
+    shape = (len(samples), (squares or 1) * size, size, 3)
     images = fill_cache(
         path,
         lambda known: _read(known, shape),
-        lambda temporary: _fill(temporary, samples, size, fit, progress, prepare),
+        lambda temporary: _fill(temporary, samples, shape, fit, progress, prepare),
     )
     if images is None:
         raise DataError(
@@ -116,12 +119,13 @@ def resize(image: Images, size: int, fit: str = "stretch") -> Images:
 def _fill(
     path: Path,
     samples: Sequence[Sample],
-    size: int,
+    shape: tuple[int, ...],
     fit: str,
     progress: Callable[[int, int], None] | None,
     prepare: Preparation | None,
 ) -> None:
-    store = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(samples), size, size, 3))
+    store = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    resized = prepare is not None and prepare.squares is not None
     # A file's full length is reserved first: a disk that is too small says so here and not as a bus error later.
     with path.open("r+b") as stream:
         os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
@@ -129,7 +133,8 @@ def _fill(
     def fill(index: int) -> str | None:
         try:
             image = load_rgb(samples[index])
-            store[index] = resize(prepare.function(samples[index], image) if prepare else image, size, fit)
+            image = prepare.function(samples[index], image) if prepare else image
+            store[index] = image if resized else resize(image, shape[2], fit)
         except DataError as error:
             return str(error)
         return None

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from segmentation.settings import Hardware
+from stages.learners.model import Fitting, Model
 from stages.learners.network.weights import WeightRecord
 from stages.settings import StageSettings
+from stages.task import Task
 
 __all__ = ["LearnerAtRest"]
 
 
 @dataclass(frozen=True)
-class LearnerAtRest:
+class LearnerAtRest(ABC):
     """A learner whose backbone, where it asks one, stays as the stage before left it.
 
     Attributes:
@@ -32,6 +35,10 @@ class LearnerAtRest:
     seed: int
     hardware: Hardware = field(default_factory=Hardware)
     progress: Callable[[int, int, str], None] | None = None
+
+    @abstractmethod
+    def fit(self, task: Task, folder: Path) -> tuple[Model, Fitting]:
+        """Learn from a task; see `stages.learners.model.Learner`."""
 
     def _tell(self, done: int, total: int, text: str) -> None:
         if self.progress:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from segmentation.errors import ReadError
 from segmentation.files import read_json, write_json
+from stages.bag_settings import PATIENT, Bagging
 from stages.calibrate import Calibration, Certainty, Surroundings, fit_certainty, unit
 from stages.data.images import decode_rgb
 from stages.errors import ModelError
@@ -28,10 +29,11 @@ from stages.preprocess import Fitted, Preprocess
 from stages.settings import PreprocessSettings
 from stages.task import Task
 
-__all__ = ["AT_ONCE", "MODEL_FILE", "Fitting", "Learner", "Model", "Prediction", "load_model"]
+__all__ = ["AT_ONCE", "MODEL_FILE", "Bag", "Fitting", "Learner", "Model", "Prediction", "load_model"]
 
 MODEL_FILE = "model.json"
 _KINDS: Mapping[str, str] = {
+    "bags": "stages.learners.bags.model.BagModel",
     "classical": "stages.learners.classical.model.ClassicalModel",
     "ensemble": "stages.learners.ensemble.model.EnsembleModel",
     "network": "stages.learners.network.model.NetworkModel",
@@ -40,6 +42,7 @@ _KINDS: Mapping[str, str] = {
 """Class that reads each kind of `model.json`; imported when it is needed."""
 
 Image = npt.NDArray[np.uint8]
+Bag = Image | Sequence[Image]
 Floats = npt.NDArray[np.float64]
 AT_ONCE = 64
 """Images that are prepared at a time, so that any number of them takes bounded memory."""
@@ -107,7 +110,7 @@ class Model(ABC):
         self.preprocess = preprocess
         self.calibration: Calibration | None = None
         self.frame: float | None = None
-        """Side of an image in parts of its cell's longer side, where the images are of one cell; see `stages.framing`."""
+        """Side of an image in parts of its cell's longer side, where the images are of one cell; see `stages.preprocess.framing`."""
 
     @abstractmethod
     def prepared_probabilities(self, images: Image) -> Floats:
@@ -168,11 +171,12 @@ class Model(ABC):
     ) -> Self:
         """Read what `_state` and `_save_weights` wrote."""
 
-    def probabilities(self, images: Iterable[Image]) -> Floats:
+    def probabilities(self, images: Iterable[Bag]) -> Floats:
         """Return what the model says of images as they come from a file, calibrated where it is.
 
         Args:
-            images: Each (H, W, 3) uint8 RGB, of any size; an iterator is taken some at a time.
+            images: Each (H, W, 3) uint8 RGB, of any size; an iterator is taken some at a time. Where patients are answered for, each
+                may be a list of the images of a patient.
 
         Returns:
             (N, K) float64, each row summing to 1.
@@ -184,7 +188,7 @@ class Model(ABC):
         rows = [self.prepared_probabilities(batch) for batch in self._prepared(images)]
         return self.calibrated(np.concatenate(rows)) if rows else np.empty((0, len(self.classes)))
 
-    def answers(self, images: Iterable[Image]) -> list[Prediction]:
+    def answers(self, images: Iterable[Bag]) -> list[Prediction]:
         """Return what the model says of images as they come from a file, and how sure it is; see `probabilities`."""
         found: list[Prediction] = []
         for batch in self._prepared(images):
@@ -205,14 +209,13 @@ class Model(ABC):
             distance = None if distances is None else float(distances[place])
             yield Prediction(label, scores, within, bool(how.unsure(row[None])[0]), distance)
 
-    def embeddings(self, images: Iterable[Image]) -> Floats:
+    def embeddings(self, images: Iterable[Bag]) -> Floats:
         """Return the features behind the last layer of images as they come from a file; see `probabilities`.
 
         Returns:
             (N, F) float64.
         """
-        size = self.preprocess.settings.image_size
-        nothing = self.prepared_embeddings(np.empty((0, size, size, 3), np.uint8))
+        nothing = self.prepared_embeddings(np.empty((0, *self.preprocess.shape), np.uint8))
         return np.concatenate(
             [nothing, *(self.prepared_embeddings(batch) for batch in self._prepared(images))]
         )
@@ -240,6 +243,8 @@ class Model(ABC):
             "identity": self.preprocess.identity,
             "fitted": self.preprocess.fitted.model_dump(mode="json"),
         }
+        if self.preprocess.bagging is not None:
+            preprocess["bagging"] = self.preprocess.bagging.model_dump(mode="json")
         told = {
             "kind": self.kind,
             "classes": list(self.classes),
@@ -252,9 +257,10 @@ class Model(ABC):
             told["certainty"] = self.calibration.certainty.model_dump(mode="json")
         write_json(folder / MODEL_FILE, told | self._state())
 
-    def _prepared(self, images: Iterable[Image]) -> Iterator[Image]:
-        rest = iter(images)
-        while batch := [self.preprocess(_checked(image)) for image in islice(rest, AT_ONCE)]:
+    def _prepared(self, images: Iterable[Bag]) -> Iterator[Image]:
+        rest, bagging = iter(images), self.preprocess.bagging
+        several = bagging is not None and bagging.unit == PATIENT
+        while batch := [self.preprocess(_checked(image, several=several)) for image in islice(rest, AT_ONCE)]:
             yield np.stack(batch)
 
 
@@ -263,16 +269,18 @@ def _vectors(images: Image, features: Floats) -> dict[str, Floats]:
     return {"features": unit(features), "colour": colour_statistics(images).astype(np.float64)}
 
 
-def _checked(image: Any) -> Image:
-    if isinstance(image, np.ndarray):
-        if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
-            return image
-        got = f"{image.shape} {image.dtype}"
-    else:
-        got = type(image).__name__
-    raise ModelError(
-        f"Expected `image` to be a file or (H, W, 3) uint8 RGB, but got {got}; do convert it first"
-    )
+def _checked(image: Any, *, several: bool) -> Bag:
+    for one in image if several and isinstance(image, (list, tuple)) and image else (image,):
+        if isinstance(one, np.ndarray):
+            if one.ndim == 3 and one.shape[2] == 3 and one.dtype == np.uint8 and one.size:
+                continue
+            got = f"{one.shape} {one.dtype}"
+        else:
+            got = type(one).__name__
+        raise ModelError(
+            f"Expected `image` to be a file or (H, W, 3) uint8 RGB, but got {got}; do convert it first"
+        )
+    return image  # type: ignore[no-any-return]
 
 
 class Learner(Protocol):
@@ -310,7 +318,9 @@ def load_model(folder: Path) -> Model:
         kind, classes = told.pop("kind"), tuple(told.pop("classes"))
         settings = told.pop("preprocess")
         identity, fitted = settings.pop("identity"), Fitted.model_validate(settings.pop("fitted"))
-        preprocess = Preprocess.of_model(PreprocessSettings.model_validate(settings), fitted, folder)
+        bags = settings.pop("bagging", None)
+        bagging = None if bags is None else Bagging.model_validate(bags)
+        preprocess = Preprocess.of_model(PreprocessSettings.model_validate(settings), fitted, folder, bagging)
         sure, frame = told.pop("certainty", None), told.pop("frame", None)
         certainty = None if sure is None else Certainty.model_validate(sure)
         module, _, name = _KINDS[kind].rpartition(".")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -19,9 +19,12 @@ from segmentation.files import sha256_of, write_bytes
 from segmentation.finders import NETWORK, make_finder, weight_file
 from segmentation.masks import Mask
 from segmentation.threshold import isolate, move
+from stages.bag_settings import CELLS, PATIENT, Bagging
+from stages.data.images import load_rgb
 from stages.data.sample import Sample
 from stages.data.store import Preparation, open_store, resize
 from stages.errors import DataError
+from stages.preprocess.bags import Box, cell_boxes, cut_cells, spread, strip_of
 from stages.preprocess.fitting import (
     Fitted,
     asks_for_fitting,
@@ -31,7 +34,7 @@ from stages.preprocess.fitting import (
     sharpening_width,
 )
 from stages.preprocess.sharpen import sharpen
-from stages.settings import PreprocessSettings
+from stages.settings import PreprocessSettings, StageSettings
 
 __all__ = ["Preprocess", "apply_mask"]
 
@@ -49,23 +52,83 @@ class Preprocess:
         settings: Every step, size, and how an image becomes square.
         fitted: What was found on the training part, see `fit`.
         weights: Weight file to use in place of the one that the settings name: the copy that travels with a model.
+        bagging: How bags are made; None where every image stands for itself.
     """
 
     def __init__(
-        self, settings: PreprocessSettings, fitted: Fitted | None = None, weights: Path | None = None
+        self,
+        settings: PreprocessSettings,
+        fitted: Fitted | None = None,
+        weights: Path | None = None,
+        bagging: Bagging | None = None,
     ) -> None:
         self.settings = settings
         self.fitted = fitted or Fitted()
+        self.bagging = bagging
         self._weights = weights or settings.segment.weights
         self._lock = Lock()
 
-    def __call__(self, image: Image) -> Image:
-        """Return an image (H, W, 3) uint8 RGB of any size as the learner sees it, (S, S, 3) uint8.
+    def __call__(self, image: Image | Sequence[Image]) -> Image:
+        """Return an image (H, W, 3) uint8 RGB of any size as the learner sees it, (S, S, 3) uint8; see `shape`.
+
+        Args:
+            image: The image; where patients are answered for, one or several of theirs.
 
         Raises:
             SegmentationError: If it cannot be segmented.
         """
-        return resize(self._prepared(image, None)[0], self.settings.image_size, self.settings.fit)
+        images = [image] if isinstance(image, np.ndarray) else image
+        if self.bagging is None:
+            return self._square(images[0])
+        if self.bagging.unit == PATIENT:
+            return self.strip(images[place] for place in spread(len(images), self.bagging.most))
+        return self.cells(images[0])[1]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a prepared image: (S, S, 3), or of the strip of a bag (most * S, S, 3); see `stages.preprocess.bags`."""
+        size = self.settings.image_size
+        return (size * (self.bagging.most if self.bagging else 1), size, 3)
+
+    def strip(self, images: Iterable[Image]) -> Image:
+        """Return the strip of a patient's images, prepared one after the other; where bags are made of them.
+
+        Args:
+            images: 1 to `bagging.most` of (H, W, 3) uint8 RGB.
+
+        Raises:
+            SegmentationError: If one cannot be segmented.
+        """
+        return strip_of([self._square(one) for one in images], self._bags.most)
+
+    def cells(self, image: Image, mask: Mask | None = None) -> tuple[list[Box], Image]:
+        """Return the places (x0, y0, x1, y1) of the cells of a field, and the strip of their pictures; where bags are made of them.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            mask: Of its white cells, where it is known.
+
+        Raises:
+            SegmentationError: If it cannot be segmented.
+        """
+        return self._cut(*self._prepared(image, mask))
+
+    def _cut(self, seen: Image, mask: Mask | None) -> tuple[list[Box], Image]:
+        boxes = cell_boxes(seen, mask, self._bags)
+        pictures = [self._resized(one) for one in cut_cells(seen, boxes, self._bags)]
+        return boxes, strip_of(pictures, self._bags.most)
+
+    @property
+    def _bags(self) -> Bagging:
+        if self.bagging is None:
+            raise ValueError("Expected a preprocessing that makes bags")
+        return self.bagging
+
+    def _square(self, image: Image) -> Image:
+        return self._resized(self._prepared(image, None)[0])
+
+    def _resized(self, image: Image) -> Image:
+        return resize(image, self.settings.image_size, self.settings.fit)
 
     @property
     def identity(self) -> str:
@@ -90,7 +153,10 @@ class Preprocess:
         told = self.settings.model_dump(mode="json", exclude={"segment": {"weights": True, "settings": True}})
         masks = "" if self.fitted.bounds else masks_key(segment.fit)
         fitted = self.fitted.model_dump(mode="json")
-        return json.dumps([_VERSION, told, segment.given, self.identity, masks, fitted], sort_keys=True)
+        bags = [self.bagging.model_dump(mode="json")] if self.bagging else []
+        return json.dumps(
+            [_VERSION, told, segment.given, self.identity, masks, fitted, *bags], sort_keys=True
+        )
 
     def check(self) -> None:
         """Refuse weights that are not of a network that segments, and masks that are not there, before any image is read.
@@ -118,9 +184,10 @@ class Preprocess:
         """
         if not asks_for_fitting(self.settings):
             return self
+        samples = [one for sample in samples for one in sample.images]
         key = json.dumps([self.key, fingerprint, [sample.name for sample in samples]])
         found = cached("preprocess", key, lambda: fit(self.settings, samples, told).model_dump(mode="json"))
-        return Preprocess(self.settings, Fitted.model_validate(found), self._weights)
+        return Preprocess(self.settings, Fitted.model_validate(found), self._weights, self.bagging)
 
     def store(self, samples: Sequence[Sample], fingerprint: str, told: Told | None = None) -> Image:
         """Return the images of samples as the learner sees them, decoded once: from the store or into it.
@@ -131,14 +198,15 @@ class Preprocess:
             told: Called with (done, total) while images are decoded and prepared.
 
         Returns:
-            Memory-mapped images (N, S, S, 3) uint8 RGB, read-only.
+            Memory-mapped images (N, *shape) uint8 RGB, read-only.
 
         Raises:
             DataError: If images cannot be read or segmented, or the cache cannot be written.
         """
-        settings = self.settings
+        settings, bagging = self.settings, self.bagging
         size, how = settings.image_size, settings.fit
-        if {settings.normalise.method, settings.segment.method, settings.sharpen.method} == {"none"}:
+        plain = {settings.normalise.method, settings.segment.method, settings.sharpen.method} == {"none"}
+        if plain and bagging is None:
             return open_store(samples, fingerprint, size, how, progress=told)
         path = cache_folder() / "masks" / f"{_hash(self._mask_key, fingerprint)}.npz"
         known: list[Image] = []
@@ -152,17 +220,19 @@ class Preprocess:
         def prepare(sample: Sample, image: Image) -> Image:
             row = rows[sample.name]
             try:
+                if bagging is not None and bagging.unit == PATIENT:
+                    own = sample.images
+                    return self.strip(load_rgb(own[place]) for place in spread(len(own), bagging.most))
                 seen, mask = self._prepared(image, _unpack(known[row]) if known else None)
             except SegmentationError as error:
                 raise DataError(
                     f"Expected {sample.path} to be an image that can be segmented, but: {error}"
                 ) from error
             found[row] = None if mask is None else _pack(mask)
-            return seen
+            return seen if bagging is None else self._cut(seen, mask)[1]
 
-        images = open_store(
-            samples, fingerprint, size, how, progress=told, prepare=Preparation(self.key, prepare)
-        )
+        making = Preparation(self.key, prepare, bagging.most if bagging else None)
+        images = open_store(samples, fingerprint, size, how, progress=told, prepare=making)
         new = [mask for mask in found if mask is not None]
         if len(new) == len(samples) and not known:
             write_cache(path, lambda temporary: _save(temporary, new))
@@ -181,9 +251,16 @@ class Preprocess:
             write_bytes((folder / _COPY).with_suffix(suffix), source.with_suffix(suffix).read_bytes())
 
     @classmethod
-    def of_model(cls, settings: PreprocessSettings, fitted: Fitted, folder: Path) -> Preprocess:
+    def of_model(
+        cls, settings: PreprocessSettings, fitted: Fitted, folder: Path, bagging: Bagging | None = None
+    ) -> Preprocess:
         """Return the preprocessing of a model that was saved in a folder."""
-        return cls(settings, fitted, folder / _COPY if settings.segment.weights else None)
+        return cls(settings, fitted, folder / _COPY if settings.segment.weights else None, bagging)
+
+    @classmethod
+    def of_stage(cls, settings: StageSettings) -> Preprocess:
+        """Return the preprocessing of a stage, not yet fitted."""
+        return cls(settings.preprocess, bagging=settings.bagging)
 
     @property
     def _mask_key(self) -> str:
@@ -203,7 +280,12 @@ class Preprocess:
         if settings.sharpen.method != "none":
             aim, width = self.fitted.sharpness or 0.0, sharpening_width(settings, image)
             image = sharpen(image, aim, width, settings.sharpen.most)
-        return image if mask is None else apply_mask(image, mask, settings.segment.use), mask
+        # Cells that are cut out one by one leave the field as large as it is.
+        if mask is None or (
+            self.bagging is not None and self.bagging.unit == CELLS and settings.segment.use == "crop"
+        ):
+            return image, mask
+        return apply_mask(image, mask, settings.segment.use), mask
 
     @cached_property
     def _find(self) -> Callable[[Image], Mask]:

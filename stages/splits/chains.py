@@ -47,8 +47,8 @@ class Learned:
         return decided
 
 
-def _keys(sample: Sample) -> tuple[str, str]:
-    return f"image {sample.key}", f"group {group_of(sample)}"
+def _keys(sample: Sample) -> tuple[str, ...]:
+    return (*(f"image {one.key}" for one in sample.images), f"group {group_of(sample)}")
 
 
 def split_chain(
@@ -109,8 +109,9 @@ def tie_stages(
     first: dict[object, int] = {}
     pairs: list[tuple[int, int]] = []
     for row, sample in enumerate(everything):
-        for key in (sample.key, (sample.path, sample.frame, "file")):
-            pairs.append((first.setdefault(key, row), row))
+        for one in sample.images:
+            for key in (one.key, (one.path, one.frame, "file")):
+                pairs.append((first.setdefault(key, row), row))
     begin = {number: sum(len(stages[n]) for n in stages if n < number) for number in stages}
     pairs += [(begin[a] + i, begin[b] + j) for (a, i), (b, j) in same]
     tied = iter(regroup(everything, join(pairs, len(everything))))

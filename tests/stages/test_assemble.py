@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from stages.assemble import Assembled, assemble, make_task, split_stages
+from stages.data.patients import join_patients
 from stages.data_settings import DataSettings
 from stages.errors import DataError
 from stages.preprocess import Preprocess
@@ -210,3 +212,22 @@ def test_one_class_alone_is_nothing_to_learn(tmp_path: Path) -> None:
     Image.fromarray(picture(0)).save(tmp_path / "only" / "1.png")
     with pytest.raises(DataError, match=r"two or more.*'only'"):
         read(tmp_path, near=False)
+
+
+@pytest.mark.parametrize("near", [False, True], ids=["by file", "by copies"])
+def test_a_patient_and_its_images_in_another_stage_are_never_on_two_sides(
+    copies: Path, tmp_path: Path, near: bool
+) -> None:
+    images = read(copies, near=False)
+    of = {sample.name: f"{sample.label}{int(Path(sample.name).stem) % 5}" for sample in images.samples}
+    named = [replace(sample, group=of[sample.name]) for sample in images.samples]
+    patients = replace(images, samples=tuple(join_patients(named, of)), fingerprint="patients")
+    settings = split(near_duplicates=near)
+    tied, splits = split_stages({2: images, 3: patients}, {2: settings, 3: settings}, 0, tmp_path)
+    assert len(tied[3].samples) == 15
+    tested = {
+        one.path for sample in tied[3].samples if sample.name in splits[3].test for one in sample.images
+    }
+    assert tested
+    learned = {*splits[2].train, *splits[2].validation}
+    assert not tested & {sample.path for sample in tied[2].samples if sample.name in learned}

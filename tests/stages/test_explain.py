@@ -81,18 +81,18 @@ def test_explaining_leaves_the_model_as_it_was() -> None:
     image = np.random.default_rng(0).integers(0, 255, (50, 70, 3)).astype(np.uint8)
     before = model.probabilities([image])
     explainer = Explainer(model)
-    explainer.explain(image)
-    explainer.sanity([image])
+    explainer.sanity([explainer.explain(image)])
     np.testing.assert_array_equal(model.probabilities([image]), before)
 
 
 def test_shuffled_weights_are_told_from_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     images = [np.random.default_rng(seed).integers(0, 255, (64, 64, 3)).astype(np.uint8) for seed in (0, 1)]
     explainer = Explainer(make())
-    changed = explainer.sanity(images)
+    explained = [explainer.explain(image) for image in images]
+    changed = explainer.sanity(explained)
     assert changed[OCCLUSION] < 0.9
     monkeypatch.setattr("stages.explain._shuffled", lambda network, seed: network)
-    same = explainer.sanity(images)
+    same = explainer.sanity(explained)
     assert same == pytest.approx({GRAD_CAM: 1, OCCLUSION: 1})
 
 

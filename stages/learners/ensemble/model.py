@@ -15,7 +15,7 @@ from segmentation.files import make_folder
 from stages.errors import ModelError
 from stages.learners.ensemble.choose import Chosen
 from stages.learners.ensemble.combine import COMBINATION
-from stages.learners.model import AT_ONCE, Floats, Image, Model, Prediction, load_model
+from stages.learners.model import AT_ONCE, Bag, Floats, Image, Model, Prediction, load_model
 from stages.preprocess import Preprocess
 
 __all__ = ["MEMBERS", "EnsembleModel"]
@@ -50,14 +50,14 @@ class EnsembleModel(Model):
         self.chosen = chosen
         self.frame = next((own.frame for own in members.values() if own.frame is not None), None)
 
-    def probabilities(self, images: Iterable[Image]) -> Floats:
+    def probabilities(self, images: Iterable[Bag]) -> Floats:
         """Return what the members together say of images as they come from a file; see `Model.probabilities`."""
         rest, rows = iter(images), [np.empty((0, len(self.classes)))]
         while batch := list(islice(rest, AT_ONCE)):
             rows.append(self._combined([member.probabilities(batch) for member in self.members.values()]))
         return np.concatenate(rows)
 
-    def embeddings(self, images: Iterable[Image]) -> Floats:
+    def embeddings(self, images: Iterable[Bag]) -> Floats:
         """Return the features of all members side by side; see `Model.embeddings`."""
         members, rest = list(self.members.values()), iter(images)
         rows = [np.concatenate([member.embeddings([]) for member in members], axis=1)]
@@ -84,7 +84,7 @@ class EnsembleModel(Model):
         rows = [member.prepared_embeddings(images) for member in self.members.values()]
         return np.concatenate(rows, axis=1)
 
-    def answers(self, images: Iterable[Image]) -> list[Prediction]:
+    def answers(self, images: Iterable[Bag]) -> list[Prediction]:
         """Return what the members together say of images as they come from a file; see `Model.answers`.
 
         An image below the threshold is unsure; one that is unlike what any member learned from is unlike.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -15,13 +16,14 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from segmentation.engine import mixed_seed
-from segmentation.files import make_folder
+from segmentation.files import make_folder, read_json, write_bytes, write_json
 from stages.errors import ModelError
-from stages.learners.federated.least_squares import noisy_sums
-from stages.learners.federated.privacy import Budget
+from stages.learners.federated.least_squares import SENSITIVITY, noisy_sums
+from stages.learners.federated.privacy import Budget, analytic_gaussian
 from stages.learners.federated.private import Private
+from stages.learners.federated.records import ClientRecord
 from stages.learners.federated.settings import FederateSettings
-from stages.learners.federated.strategy import ARRAYS, COUNT
+from stages.learners.federated.strategy import ARRAYS, COUNT, SPENT
 from stages.learners.network.batches import make_loader, task_part
 from stages.learners.network.leg import Leg
 from stages.learners.network.loading import State, load_state
@@ -31,7 +33,9 @@ from stages.learners.network.network import Network
 from stages.learners.network.training import train_stage
 from stages.task import Task
 
-__all__ = ["Client", "shared_names"]
+__all__ = ["Client", "client_task", "confusion_scores", "read_arrays", "shared_names"]
+
+_ROUNDS = "rounds.json"
 
 
 def shared_names(network: Network, learner: NetworkLearner, settings: FederateSettings) -> list[str]:
@@ -60,8 +64,11 @@ class Client:
         initial: Weights of the whole network before the first round.
         shared: Names of the weights that are exchanged.
         folder: Where its training is kept.
+        groups: Patients, slides or fields by part.
         budget: What it has spent of its privacy by DP-SGD; None without.
-        sigma: Standard deviation of the noise that it has put on sums; None if it has told none.
+        secret: From which the noise of its privacy follows, beside the seed that all know; 0 where nothing need be kept from others.
+        unit: What its groups are; empty where all clients have the same.
+        rendered: Whether its images are rendered smears.
     """
 
     name: str
@@ -72,8 +79,11 @@ class Client:
     initial: State
     shared: list[str]
     folder: Path
+    groups: dict[str, int]
     budget: Budget | None = None
-    sigma: float | None = None
+    secret: int = 0
+    unit: str = ""
+    rendered: bool = False
     _frozen: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
@@ -92,14 +102,16 @@ class Client:
 
         @app.train()
         def train(message: Message, context: Context) -> Message:
-            arrays, number = _read(message)
+            arrays, config = read_arrays(message), message.content.config_records["config"]
+            number = int(config["server-round"])  # type: ignore[arg-type]
             state: State
             scores: dict[str, float] = {}
             if self.settings.dp == "least-squares":
                 state = self.sums()
             else:
-                mu = float(message.content.config_records["config"].get("proximal-mu", 0.0))  # type: ignore[arg-type]
-                state, scores = self.train(arrays, number, mu)
+                state, scores = self.train(arrays, number, float(config.get("proximal-mu", 0.0)))  # type: ignore[arg-type]
+            if self.settings.dp != "none":
+                scores |= dict(zip(SPENT, self.spent(number), strict=True))
             content = RecordDict(
                 {ARRAYS: ArrayRecord(state), "metrics": MetricRecord({COUNT: self.images, **scores})}
             )
@@ -107,8 +119,7 @@ class Client:
 
         @app.evaluate()
         def evaluate(message: Message, context: Context) -> Message:
-            arrays, _ = _read(message)
-            scores = self.validate(arrays)
+            scores = self.validate(read_arrays(message))
             return Message(RecordDict({"metrics": MetricRecord(scores)}), reply_to=message)
 
         return app
@@ -136,21 +147,24 @@ class Client:
         """
         each = self.settings.local_epochs
         private = None
+        make_folder(self.folder)
+        rounds = self._begin(number)
         if self.budget is not None:
             if not self.budget.allows(number):
                 raise ModelError(
                     f"Expected {self.name} to take part, but round {number} would spend more than epsilon {self.settings.epsilon:g}; "
                     "do ask for fewer rounds or a larger --epsilon"
                 )
-            private = Private(self.budget.noise, self.settings.clip)
-        make_folder(self.folder)
-        leg = Leg((number - 1) * each, number * each, arrays, proximal, private)
+            private = Private(self.budget.noise, self.settings.clip, self.secret)
+        place = rounds.index(number)
+        leg = Leg(place * each, (place + 1) * each, arrays, proximal, private)
         trained = train_stage(
             self.network(), self.task, self.learner.settings, self.folder, self.seed,
             self.learner.hardware, None, self.learner.bank, None, leg,
         )  # fmt: skip
         if self.budget is not None:
             self.budget.spend(number)
+        write_json(self.folder / _ROUNDS, {"done": rounds, "begun": None})
         state = trained.network.state_dict()
         return {name: state[name].cpu() for name in self.shared}, {
             "train_loss": trained.history[-1]["train_loss"]
@@ -159,27 +173,61 @@ class Client:
     def sums(self) -> State:
         """Return its sums for least squares, with their noise."""
         rows = self.task.rows["train"]
+        with torch.inference_mode():
+            unit = self.network().eval().head[0](self.features("train"))
         told = noisy_sums(
-            self.features("train").numpy().astype(np.float64), self.task.labels[rows], len(self.task.classes),
-            self.settings, self.learner.seed, self.seed,
+            unit.double().numpy(), self.task.labels[rows], len(self.task.classes),
+            self.settings, self.learner.seed, (self.seed, self.secret),
         )  # fmt: skip
-        self.sigma = told.sigma
         return {"squares": torch.from_numpy(told.squares), "products": torch.from_numpy(told.products)}
+
+    def tidy(self) -> None:
+        """Delete what only a stopped call would have needed."""
+        kept = self.settings.strategy == "fedbn"
+        for name in ("last.ckpt", "before.ckpt", *(() if kept else ("weights.safetensors",))):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def spent(self, number: int) -> tuple[float, float]:
+        """Return (RDP, PRV) epsilon after a round; least squares are told once, by a mechanism that is exact."""
+        return self.budget.spent[number] if self.budget else (self.settings.epsilon, self.settings.epsilon)
+
+    def record(self, spent: Mapping[int, tuple[float, float]]) -> ClientRecord:
+        """Return what others are told of it.
+
+        Args:
+            spent: (RDP, PRV) epsilon by round, as it has told them.
+        """
+        noise = self.budget.noise if self.budget else None
+        if self.settings.dp == "least-squares":
+            noise = analytic_gaussian(self.settings.epsilon, self.settings.delta, SENSITIVITY)
+        counts = {
+            part: np.bincount(self.task.labels[rows], minlength=len(self.task.classes)).tolist()
+            for part, rows in self.task.rows.items()
+        }
+        return ClientRecord(
+            name=self.name,
+            images={part: len(rows) for part, rows in self.task.rows.items()},
+            groups=self.groups,
+            counts={part: dict(zip(self.task.classes, own, strict=True)) for part, own in counts.items()},
+            noise=noise,
+            spent=dict(spent),
+            unit=self.unit,
+            rendered=self.rendered,
+        )
 
     def validate(self, arrays: State) -> dict[str, Any]:
         """Return loss, number and flat confusion matrix of its validation part under shared weights."""
-        rows = self.task.rows["validation"]
+        labels = self.task.labels[self.task.rows["validation"]]
         classes = len(self.task.classes)
-        if not len(rows):
-            return {COUNT: 0, "loss": 0.0, "confusion": [0.0] * classes**2}
+        if not len(labels):
+            return confusion_scores(labels, labels, classes, 0.0)
         network = self.current(arrays)
         logits = self._logits(network)
-        labels = torch.from_numpy(self.task.labels[rows])
-        loss = stage_loss(logits, functional.one_hot(labels, classes).float(), network.activation)
-        said = network.probabilities(logits).argmax(dim=1)
-        confusion = np.zeros((classes, classes))
-        np.add.at(confusion, (labels.numpy(), said.numpy()), 1)
-        return {COUNT: len(rows), "loss": float(loss), "confusion": confusion.ravel().tolist()}
+        hot = functional.one_hot(torch.from_numpy(labels), classes).float()
+        loss = stage_loss(logits, hot, network.activation)
+        return confusion_scores(
+            labels, network.probabilities(logits).argmax(dim=1).numpy(), classes, float(loss)
+        )
 
     def current(self, arrays: State) -> Network:
         """Return its network with shared weights: what it does not share is its own."""
@@ -214,14 +262,53 @@ class Client:
         loader = make_loader(task_part(self.task, "validation"), 64)
         return torch.cat([network(images.float() / 255) for images, *_ in loader]).float()
 
+    def _begin(self, number: int) -> list[int]:
+        """Return the rounds that it takes part in, this one among them, and have its training stand where this one begins.
+
+        A round that is asked again goes on where it was stopped. A client that was gone, and finds that the others went on without it,
+        takes back what it had begun: what it did not tell was for nothing.
+        """
+        known, last, before = (self.folder / name for name in (_ROUNDS, "last.ckpt", "before.ckpt"))
+        told = read_json(known) if known.is_file() else {"done": [], "begun": None}
+        done: list[int] = told["done"]
+        if self.budget is not None:
+            for one in done:
+                self.budget.spend(one)
+        if number in done:
+            return done
+        if told["begun"] not in (None, number):
+            last.unlink(missing_ok=True)
+            if done:
+                write_bytes(last, before.read_bytes())
+        if told["begun"] != number:
+            if done:
+                write_bytes(before, last.read_bytes(), durable=False)
+            write_json(known, {"done": done, "begun": number})
+        return [*done, number]
+
+
+def confusion_scores(
+    labels: npt.NDArray[np.int64], said: npt.NDArray[np.int64], classes: int, loss: float
+) -> dict[str, Any]:
+    """Return number, loss and flat confusion matrix, which a server adds to those of others.
+
+    Args:
+        labels: (N,).
+        said: (N,).
+        classes: K.
+        loss: Their mean.
+    """
+    confusion = np.zeros((classes, classes))
+    np.add.at(confusion, (labels, said), 1)
+    return {COUNT: len(labels), "loss": loss, "confusion": confusion.ravel().tolist()}
+
 
 def client_task(task: Task, rows: Mapping[str, Any]) -> Task:
     """Return the task of a client: the same store, its own rows."""
     return replace(task, rows=dict(rows))
 
 
-def _read(message: Message) -> tuple[State, int]:
+def read_arrays(message: Message) -> State:
+    """Return the tensors that a message brings, by name."""
     arrays = message.content.array_records[ARRAYS]
-    return {name: torch.from_numpy(array.numpy().copy()) for name, array in arrays.items()}, int(
-        message.content.config_records["config"]["server-round"]  # type: ignore[arg-type]
-    )
+    return {name: torch.from_numpy(array.numpy().copy()) for name, array in arrays.items()}

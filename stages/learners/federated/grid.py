@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import replace
 from uuid import uuid4
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
+from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 from segmentation.errors import MtlError
 
-__all__ = ["InProcessGrid"]
+__all__ = ["FAILED", "InProcessGrid"]
 
-_FAILED = 1
+FAILED = 1
 """Code of an error reply; what happened stands in its reason."""
 
 
@@ -33,16 +34,18 @@ class InProcessGrid(Grid):
             for node in self.apps
         }
         self._replies: dict[str, Message] = {}
+        self._run = Run.create_empty(0)
         # Every message says who sends it; Flower's launcher sets this where there is one.
         TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 0
 
-    def set_run(self, run: Any) -> None:
-        """Ignore it: there is one run."""
+    def set_run(self, run: Run) -> None:
+        """Take the run that messages are of."""
+        self._run = run
 
     @property
-    def run(self) -> Any:
-        """There is none to tell of."""
-        raise NotImplementedError
+    def run(self) -> Run:
+        """The run that messages are of."""
+        return replace(self._run)
 
     def create_message(
         self,
@@ -68,7 +71,7 @@ class InProcessGrid(Grid):
             try:
                 reply = self.apps[node](message, self.contexts[node])
             except MtlError as error:
-                reply = Message(Error(_FAILED, str(error)), reply_to=message)
+                reply = Message(Error(FAILED, str(error)), reply_to=message)
             self._replies[name] = reply
             pushed.append(name)
         return pushed

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,9 +20,9 @@ from stages.learners.federated.least_squares import SENSITIVITY, ask_for_sums, h
 from stages.learners.federated.partition import client_rows
 from stages.learners.federated.privacy import analytic_gaussian, budget_of
 from stages.learners.federated.records import ClientRecord, FederatedRecord, RefusedRecord, write_federated
-from stages.learners.federated.rounds import run_rounds
+from stages.learners.federated.rounds import Federated, run_rounds
 from stages.learners.federated.settings import FederateSettings
-from stages.learners.federated.strategy import Refused, make_strategy
+from stages.learners.federated.strategy import make_strategy
 from stages.learners.model import Fitting
 from stages.learners.network.loading import State
 from stages.learners.network.model import NetworkLearner, NetworkModel
@@ -30,6 +31,9 @@ from stages.preprocess.fitting import asks_for_fitting
 from stages.settings import HeadSettings, StageSettings
 from stages.splits.split import group_of
 from stages.task import Task
+
+if TYPE_CHECKING:
+    from flwr.serverapp import Grid
 
 __all__ = ["FederatedLearner", "federated_settings"]
 
@@ -63,6 +67,8 @@ def federated_settings(settings: StageSettings, federate: FederateSettings) -> S
             f"Expected rounds times local epochs to be above `head_epochs` = {settings.train.head_epochs}, but got {federate.epochs}; "
             "do ask for more rounds"
         )
+    if federate.public:
+        head = head.model_copy(update={"basis": federate.dimensions})
     return settings.model_copy(update={"train": settings.train.model_copy(update=changes), "head": head})
 
 
@@ -90,27 +96,44 @@ class FederatedLearner:
         Raises:
             DataError: If there are too few groups.
         """
-        rules = federated_settings(self.base.settings, self.settings)
-        learner = replace(self.base, settings=rules, progress=None, watch=None)
-        network = learner.network(task)
-        initial: State = {name: value.clone() for name, value in network.state_dict().items()}
-        shared = shared_names(network, learner, self.settings)
         dealt = client_rows(
-            self.samples,
-            task.rows,
-            task.labels,
-            self.settings.clients,
-            self.settings.partition,
-            self.base.seed,
-        )
+            self.samples, task.rows, task.labels, self.settings.clients, self.settings.partition, self.base.seed
+        )  # fmt: skip
+        start, shared = self.start(task)
         return [
-            Client(
-                name, number, client_task(task, rows), learner, self.settings, initial, shared,
-                folder / "clients" / f"{number:02d}",
-                budget_of(self.settings, len(rows["train"]), rules.train.batch_size) if self.settings.dp == "sgd" else None,
+            self.client(
+                name, number, client_task(task, rows), start, shared, folder / "clients" / f"{number:02d}"
             )
             for number, (name, rows) in enumerate(dealt, 1)
-        ]  # fmt: skip
+        ]
+
+    def start(self, task: Task) -> tuple[State, list[str]]:
+        """Return the weights of the whole network before the first round, and the names of those that are exchanged."""
+        learner = self._rules()
+        network = learner.network(task)
+        state = {name: value.clone() for name, value in network.state_dict().items()}
+        return state, shared_names(network, learner, self.settings)
+
+    def client(
+        self, name: str, number: int, task: Task, start: State, shared: list[str], folder: Path
+    ) -> Client:
+        """Return a client that is not trained.
+
+        Args:
+            name: For people.
+            number: From 1.
+            task: Its own images.
+            start: Weights before the first round, the same for all.
+            shared: Names of those that are exchanged.
+            folder: Where its training is kept.
+        """
+        learner, train = self._rules(), len(task.rows["train"])
+        groups = {
+            part: len({group_of(self.samples[row]) for row in rows}) for part, rows in task.rows.items()
+        }
+        private = self.settings.dp == "sgd" and train > 0
+        budget = budget_of(self.settings, train, learner.settings.train.batch_size) if private else None
+        return Client(name, number, task, learner, self.settings, start, shared, folder, groups, budget)
 
     def fit(self, task: Task, folder: Path) -> tuple[NetworkModel, Fitting]:
         """Run the rounds; see `stages.learners.model.Learner`.
@@ -121,170 +144,133 @@ class FederatedLearner:
         """
         started = time.perf_counter()
         clients = self.clients(task, folder)
-        if self.settings.dp == "least-squares":
-            model, history, best = self._solve(task, clients, folder)
-        else:
-            model, history, best = self._rounds(task, clients, folder)
-        model.save(folder)
-        for client in clients:  # what a stopped call would have needed
-            (client.folder / "last.ckpt").unlink(missing_ok=True)
-            if self.settings.strategy != "fedbn":
-                (client.folder / "weights.safetensors").unlink(missing_ok=True)
-        parameters = sum(parameter.numel() for parameter in model.network.parameters())
-        return model, Fitting(
-            tuple(history),
-            best,
-            time.perf_counter() - started,
-            parameters,
-            private=self.settings.dp != "none",
-        )
-
-    def _rounds(
-        self, task: Task, clients: list[Client], folder: Path
-    ) -> tuple[NetworkModel, list[dict[str, float]], int]:
-        first, settings, rules = clients[0], self.settings, self.base.settings.train
-        start = {name: first.initial[name] for name in first.shared}
-        strategy = make_strategy(
-            settings, {name: tuple(value.shape) for name, value in start.items()}, len(clients)
-        )
         grid = InProcessGrid({client.node: client.app() for client in clients})
-        make_folder(folder / "rounds")
-        monitor = rules.monitor if rules.keep == "best" and settings.dp == "none" else None
-        progress = self.base.progress
-        known = folder / "rounds"
-
-        def told(number: int, row: object) -> None:
-            if progress:
-                scores = dict(row) if isinstance(row, dict) else {}
-                progress(
-                    number,
-                    settings.rounds,
-                    "  ".join(
-                        f"{key} {scores[key]:.3f}"
-                        for key in ("train_loss", "validation_macro_f1")
-                        if key in scores
-                    ),
-                )
-
+        model, done = self.federate(grid, clients[0], folder, len(clients))
+        records = [client.record(done.spent.get(client.node, {})) for client in clients]
+        self.write(folder, done, records, {client.node: client.name for client in clients})
         for client in clients:
-            restore_spent(client, known)
-        done = run_rounds(
-            grid, strategy, start, settings.rounds, known, monitor, told, lambda: {"spent": spent_of(clients)}
-        )
-        self._write(task, clients, folder, done.history, done.best, _named(clients, done.refused))
-        if settings.strategy == "fedbn":
-            for client in clients:
-                self._model(client.current(done.state), client).save(client.folder)
-        return self._model(first_with(first, done.state), first), done.history, done.best
+            if self.settings.strategy == "fedbn":
+                self.model(client.current(done.state), client).save(client.folder)
+            client.tidy()
+        return model, self.fitting(model, done, time.perf_counter() - started)
 
-    def _solve(
-        self, task: Task, clients: list[Client], folder: Path
-    ) -> tuple[NetworkModel, list[dict[str, float]], int]:
-        first, width, classes = clients[0], clients[0].network().width, len(task.classes)
-        size = min(self.settings.dimensions, width)
+    def federate(
+        self, grid: Grid, template: Client, folder: Path, clients: int
+    ) -> tuple[NetworkModel, Federated]:
+        """Run the rounds with whoever a grid reaches, and save the model.
+
+        Args:
+            grid: Reaches the clients.
+            template: A client, whose starting weights, classes and preprocessing are those of all.
+            folder: Gets the model, and what a stopped call goes on from.
+            clients: How many there must be for a round.
+
+        Raises:
+            ModelError: If no client can be used in a round.
+        """
+        make_folder(folder / "rounds")
+        run = self._sums if self.settings.dp == "least-squares" else self._rounds
+        done = run(grid, template, folder / "rounds", clients)
+        network = template.network()
+        network.load_state_dict({**template.initial, **done.state})
+        model = self.model(network, template)
+        model.save(folder)
+        return model, done
+
+    def _rounds(self, grid: Grid, template: Client, folder: Path, clients: int) -> Federated:
+        settings, rules, progress = self.settings, self.base.settings.train, self.base.progress
+        start = {name: template.initial[name] for name in template.shared}
+        shapes = {name: tuple(value.shape) for name, value in start.items()}
+        strategy = make_strategy(settings, shapes, len(template.task.classes), clients)
+
+        def told(number: int, row: Mapping[str, float]) -> None:
+            if progress:
+                shown = [key for key in ("train_loss", "validation_macro_f1") if key in row]
+                progress(number, settings.rounds, "  ".join(f"{key} {row[key]:.3f}" for key in shown))
+
+        monitor = rules.monitor if rules.keep == "best" and settings.dp == "none" else None
+        return run_rounds(grid, strategy, start, settings.rounds, folder, monitor, told)
+
+    def _sums(self, grid: Grid, template: Client, folder: Path, clients: int) -> Federated:
+        network, classes = template.network(), len(template.task.classes)
+        width = template.learner.settings.head.basis or network.width
+        size = min(self.settings.dimensions, width) + 1
         strategy = make_strategy(
-            self.settings, {"squares": (size, size), "products": (size, classes)}, len(clients)
+            self.settings, {"squares": (size, size), "products": (size, classes)}, classes, clients
         )
-        grid = InProcessGrid({client.node: client.app() for client in clients})
         sigma = analytic_gaussian(self.settings.epsilon, self.settings.delta, SENSITIVITY)
-        weights = ask_for_sums(grid, strategy, {client.node: client.images for client in clients}, sigma)
-        solved = torch.from_numpy(head_weights(weights, width, self.base.seed)).float()
-        network = first.network().eval()
+        weights = ask_for_sums(grid, strategy, sigma)
+        solved = dict(zip(("weight", "bias"), head_weights(weights, width, self.base.seed), strict=True))
         layer = f"head.{len(network.head) - 1}"
-        network.load_state_dict(
-            {**first.initial, f"{layer}.weight": solved, f"{layer}.bias": torch.zeros(len(solved))}
-        )
-        row = {"round": 1.0}
-        self._write(task, clients, folder, [row], 0, _named(clients, strategy.refused))
-        return self._model(network, clients[0]), [row], 0
+        state = {f"{layer}.{name}": torch.from_numpy(value).float() for name, value in solved.items()}
+        return Federated(state, [{"round": 1.0}], 0, strategy.refused, strategy.spent)
 
-    def _model(self, network: Network, client: Client) -> NetworkModel:
-        head = client.learner.settings.head
+    def model(self, network: Network, client: Client) -> NetworkModel:
+        """Return a network as the model that it is, with a client's preprocessing."""
         return NetworkModel(
             network.to(pick_device(self.base.hardware)),
             self.base.weights,
-            head,
+            client.learner.settings.head,
             client.task.preprocess,
             self.base.flips,
         )
 
-    def _write(
-        self,
-        task: Task,
-        clients: list[Client],
-        folder: Path,
-        history: list[dict[str, float]],
-        best: int,
-        refused: list[RefusedRecord],
-    ) -> None:
-        def counts(client: Client, part: str) -> dict[str, int]:
-            labels = task.labels[client.task.rows[part]]
-            return {name: int((labels == place).sum()) for place, name in enumerate(task.classes)}
+    def fitting(self, model: NetworkModel, done: Federated, seconds: float) -> Fitting:
+        """Return how it went, as every learner tells it."""
+        parameters = sum(parameter.numel() for parameter in model.network.parameters())
+        return Fitting(
+            tuple(done.history), done.best, seconds, parameters, private=self.settings.dp != "none"
+        )
 
-        records = tuple(
-            ClientRecord(
-                name=client.name,
-                images={part: len(rows) for part, rows in client.task.rows.items()},
-                groups={
-                    part: len({group_of(self.samples[row]) for row in rows})
-                    for part, rows in client.task.rows.items()
-                },
-                counts={part: counts(client, part) for part in client.task.rows},
-                noise=client.budget.noise if client.budget else client.sigma,
-                spent=client.budget.spent if client.budget else _told_once(client),
-            )
-            for client in clients
+    def write(
+        self,
+        folder: Path,
+        done: Federated,
+        clients: Sequence[ClientRecord],
+        names: Mapping[int, str],
+        more: Sequence[RefusedRecord] = (),
+        test: Mapping[str, float] | None = None,
+    ) -> FederatedRecord:
+        """Write `federated.json`.
+
+        Args:
+            folder: Of the model.
+            done: The rounds.
+            clients: Who took part.
+            names: Of all clients, by node.
+            more: Who was turned away besides.
+            test: Scores over the test images of clients that keep them.
+        """
+        refused = tuple(
+            RefusedRecord(round=one.round, client=names[one.client], reason=one.reason)
+            for one in done.refused
         )
         record = FederatedRecord(
             settings=self.settings,
-            clients=records,
-            history=tuple(history),
-            best_round=best + 1,
-            refused=tuple(refused),
-            shared=len(clients[0].shared),
-            batch_norms=_norm_note(clients[0]),
+            clients=tuple(clients),
+            history=tuple(done.history),
+            best_round=done.best + 1,
+            refused=(*refused, *more),
+            shared=len(done.state),
+            batch_norms=self._norm_note(),
+            test={key.removeprefix("validation_"): value for key, value in (test or {}).items()},
         )
         write_federated(folder, record)
+        return record
 
+    def _rules(self) -> NetworkLearner:
+        return replace(
+            self.base,
+            settings=federated_settings(self.base.settings, self.settings),
+            progress=None,
+            watch=None,
+        )
 
-def _named(clients: Sequence[Client], refused: Sequence[Refused]) -> list[RefusedRecord]:
-    return [
-        RefusedRecord(round=one.round, client=clients[one.client - 1].name, reason=one.reason)
-        for one in refused
-    ]
-
-
-def _told_once(client: Client) -> dict[int, tuple[float, float]]:
-    # The analytic Gaussian mechanism is exact: there is nothing for accountants to bound.
-    return {1: (client.settings.epsilon, client.settings.epsilon)} if client.sigma else {}
-
-
-def first_with(client: Client, state: State) -> Network:
-    """Return a network of the shared weights; what is not shared is as it was before the first round."""
-    network = client.network()
-    network.load_state_dict({**client.initial, **state})
-    return network.eval()
-
-
-def spent_of(clients: Sequence[Client]) -> dict[str, dict[int, tuple[float, float]]]:
-    """Return (RDP, PRV) epsilon by round, by client."""
-    return {str(client.node): dict(client.budget.spent) for client in clients if client.budget}
-
-
-def restore_spent(client: Client, folder: Path) -> None:
-    """Take what was spent from the last checkpoint: a stopped federation goes on with what is left."""
-    from segmentation.files import read_json
-    from stages.learners.federated.rounds import ROUNDS_FILE
-
-    if client.budget is None or not (folder / ROUNDS_FILE).is_file():
-        return
-    known = read_json(folder / ROUNDS_FILE).get("spent", {}).get(str(client.node), {})
-    client.budget.spent.update({int(number): (both[0], both[1]) for number, both in known.items()})
-
-
-def _norm_note(client: Client) -> str:
-    if client.learner.settings.train.policy == "frozen":
-        return "The backbone is frozen: its batch normalisation is that of its weights and is not exchanged."
-    if client.settings.strategy == "fedbn":
-        return "Batch normalisation stays with each client; the model of the run has that of the starting weights."
-    return "Batch normalisation is averaged like all other weights."
+    def _norm_note(self) -> str:
+        if self._rules().settings.train.policy == "frozen":
+            return (
+                "The backbone is frozen: its batch normalisation is that of its weights and is not exchanged."
+            )
+        if self.settings.strategy == "fedbn":
+            return "Batch normalisation stays with each client; the model of the run has that of the starting weights."
+        return "Batch normalisation is averaged like all other weights."

@@ -6,7 +6,7 @@ mechanism: Vu & Slavkovic (2009), Wang (2018, "Revisiting differentially private
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,27 @@ if TYPE_CHECKING:
 
     from stages.learners.federated.strategy import Checked
 
-__all__ = ["Sums", "ask_for_sums", "head_weights", "noisy_sums", "projected", "projection", "solve"]
+__all__ = [
+    "Sums",
+    "ask_for_sums",
+    "balanced",
+    "head_weights",
+    "noisy_sums",
+    "projected",
+    "projection",
+    "solve",
+]
 
 Floats = npt.NDArray[np.float64]
 
-SENSITIVITY = float(np.sqrt(2.0))
-"""How far one image of length 1 moves both sums together: each by 1 at most."""
+CONSTANT = 0.5
+"""What stands beside an image's features, whose length is such that both together have length 1: it counts the images of a class."""
+SHARE = 0.2
+"""Of the budget, for the squares; the rest is for the products. Squares are the same for all classes, and bear more noise."""
+SENSITIVITY = 1.0
+"""How far one image moves both sums together, each scaled by the root of its share."""
+_RARE = 1e-3
+"""Share below which no class is taken to be."""
 SHARPNESS = 10.0
 """What scores are multiplied by before softmax: regression on 0 and 1 gives differences of about 1, which softmax takes for doubt."""
 
@@ -36,9 +51,9 @@ class Sums:
     """What a client tells.
 
     Attributes:
-        squares: Mean of x x' with noise, (D, D), symmetric.
-        products: Mean of x y' with noise, (D, K).
-        sigma: Standard deviation of the noise on the sums behind the means.
+        squares: Mean of x x' with noise, (D + 1, D + 1), symmetric.
+        products: Mean of x y' with noise, (D + 1, K).
+        sigma: Standard deviation of the noise on the sums behind the means, each scaled by the root of its share of the budget.
     """
 
     squares: Floats
@@ -60,7 +75,7 @@ def noisy_sums(
     classes: int,
     settings: FederateSettings,
     seed: int,
-    noise: int,
+    noise: Sequence[int],
 ) -> Sums:
     """Return the sums of one client.
 
@@ -70,18 +85,25 @@ def noisy_sums(
         classes: K.
         settings: Give epsilon, delta and the width of the projection.
         seed: Of the projection, the same for all clients.
-        noise: Seed of the noise, the client's own.
+        noise: Seeds of the noise, the client's own.
     """
-    rows = projected(features, settings.dimensions, seed)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1.0)
+    rows = with_constant(projected(features, settings.dimensions, seed))
     hot = np.eye(classes)[labels]
     sigma = analytic_gaussian(settings.epsilon, settings.delta, SENSITIVITY)
-    random = np.random.default_rng([noise, 4])
+    random = np.random.default_rng([*noise, 4])
     width = rows.shape[1]
-    upper = np.triu(random.normal(0, sigma, (width, width)))
+    upper = np.triu(random.normal(0, sigma / np.sqrt(SHARE), (width, width)))
     squares = rows.T @ rows + upper + np.triu(upper, 1).T
-    products = rows.T @ hot + random.normal(0, sigma, (width, classes))
+    products = rows.T @ hot + random.normal(0, sigma / np.sqrt(1 - SHARE), (width, classes))
     return Sums(squares / len(rows), products / len(rows), sigma)
+
+
+def with_constant(features: Floats) -> Floats:
+    """Return rows (N, D + 1) of length 1 at most: features (N, D), and a constant behind them."""
+    bounded = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1.0)
+    beside = np.full((len(features), 1), CONSTANT)
+    rows: Floats = np.concatenate([bounded * np.sqrt(1 - CONSTANT**2), beside], axis=1)
+    return rows
 
 
 def projected(features: Floats, dimensions: int, seed: int) -> Floats:
@@ -109,13 +131,28 @@ def solve(squares: Floats, products: Floats, noise: float) -> Floats:
     return weights
 
 
-def ask_for_sums(grid: Grid, strategy: Checked, images: Mapping[int, int], sigma: float) -> Floats:
+def balanced(weights: Floats, products: Floats, noise: float) -> Floats:
+    """Return weights (D + 1, K) under which rare classes are not lost: each divided by the root of how often its class is.
+
+    Half-way between least squares, which rather says what is frequent, and linear discriminants of equal priors, which trust the few
+    images of a rare class as much as the many of another. A class that is lost in the noise is taken for as frequent as the noise is.
+
+    Args:
+        weights: Of `solve`.
+        products: With noise; its last row is `CONSTANT` times the share of every class.
+        noise: Standard deviation in `products`.
+    """
+    shares = np.maximum(products[-1] / CONSTANT, max(noise / CONSTANT, _RARE))
+    found: Floats = weights / np.sqrt(shares * len(shares))
+    return found
+
+
+def ask_for_sums(grid: Grid, strategy: Checked, sigma: float) -> Floats:
     """Have all clients tell their sums once, and return the weights (D, K).
 
     Args:
         grid: Reaches the clients.
         strategy: Asks and averages, weighted by images.
-        images: Of every client, by node.
         sigma: Standard deviation of the noise on every client's sums.
 
     Raises:
@@ -126,22 +163,23 @@ def ask_for_sums(grid: Grid, strategy: Checked, images: Mapping[int, int], sigma
     asked = strategy.configure_train(1, ArrayRecord(), ConfigRecord(), grid)
     averaged, _ = strategy.aggregate_train(1, grid.send_and_receive(asked))
     assert averaged is not None  # noqa: S101 - a round without an answer has raised
-    left_out = {one.client for one in strategy.refused}
-    told = [count for node, count in images.items() if node not in left_out]
+    told = strategy.images.values()
     noise = sigma * np.sqrt(len(told)) / sum(told)
-    return solve(
-        averaged["squares"].numpy().astype(np.float64), averaged["products"].numpy().astype(np.float64), noise
-    )
+    squares, products = (averaged[name].numpy().astype(np.float64) for name in ("squares", "products"))
+    weights = solve(squares, products, noise / np.sqrt(SHARE))
+    return balanced(weights, products, noise / np.sqrt(1 - SHARE))
 
 
-def head_weights(weights: Floats, features: int, seed: int) -> Floats:
-    """Return the weights (K, F) of a dense layer on features of length 1: projection, solution and sharpness in one.
+def head_weights(weights: Floats, features: int, seed: int) -> tuple[Floats, Floats]:
+    """Return weights (K, F) and bias (K,) of a dense layer on features of length 1: projection, solution and sharpness in one.
 
     Args:
-        weights: Of `solve`, (D, K).
+        weights: Of `balanced`, (D + 1, K).
         features: F.
         seed: Of the projection.
     """
-    rows = projection(features, len(weights), seed)
-    whole: Floats = SHARPNESS * np.sqrt(features / len(rows)) * (weights.T @ rows)
-    return whole
+    rows = projection(features, len(weights) - 1, seed)
+    scale = SHARPNESS * np.sqrt((1 - CONSTANT**2) * features / len(rows))
+    whole: Floats = scale * (weights[:-1].T @ rows)
+    bias: Floats = SHARPNESS * CONSTANT * weights[-1]
+    return whole, bias

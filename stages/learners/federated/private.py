@@ -33,23 +33,27 @@ class Private:
     Args:
         noise: Noise multiplier: standard deviation over `clip`.
         clip: Largest norm of an image's gradient.
+        secret: That draws and noise follow from, too; who does not know it cannot take them away.
     """
 
-    def __init__(self, noise: float, clip: float) -> None:
+    def __init__(self, noise: float, clip: float, secret: int = 0) -> None:
         self.noise = noise
         self.clip = clip
+        self.secret = secret
         self.generator = torch.Generator()
 
     def seed(self, seed: int) -> None:
         """Choose the noise of the next step."""
-        self.generator.manual_seed(mixed_seed(seed, 1))
+        self.generator.manual_seed(mixed_seed(seed, 1, self.secret))
 
     def loader(self, data: StoreDataset, batch_size: int, seed: int) -> DataLoader[Batch]:
         """Return batches in which every image stands with the same probability, independently of the others."""
         steps = private_steps(len(data), batch_size)
         rate = min(1.0, batch_size / len(data))
         return DataLoader(
-            data, batch_sampler=_PoissonBatches(len(data), rate, steps, seed), collate_fn=_whole
+            data,
+            batch_sampler=_PoissonBatches(len(data), rate, steps, mixed_seed(seed, self.secret)),
+            collate_fn=_whole,
         )
 
     def optimizer(

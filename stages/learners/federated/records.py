@@ -36,6 +36,8 @@ class ClientRecord(_Record):
         counts: Images by part and class.
         noise: Noise multiplier of DP-SGD, or standard deviation of the noise on sums; None without privacy.
         spent: (RDP, PRV) epsilon after every round that it took part in; of least squares the epsilon of the mechanism twice.
+        unit: What its groups are; empty where all clients have the same.
+        rendered: Whether its images are rendered smears.
     """
 
     name: str
@@ -44,10 +46,12 @@ class ClientRecord(_Record):
     counts: dict[str, dict[str, int]]
     noise: float | None
     spent: dict[int, tuple[float, float]]
+    unit: str = ""
+    rendered: bool = False
 
 
 class RefusedRecord(_Record):
-    """An answer that was left out of a round."""
+    """An answer that was left out of a round; round 0 is before the first or behind the last."""
 
     round: int
     client: str
@@ -65,6 +69,7 @@ class FederatedRecord(_Record):
         refused: Answers that were left out.
         shared: Number of arrays that are exchanged.
         batch_norms: What becomes of batch normalisation, in a sentence.
+        test: Accuracy and the like over the test images of clients that keep them; empty where they are known here.
     """
 
     settings: FederateSettings
@@ -74,6 +79,7 @@ class FederatedRecord(_Record):
     refused: tuple[RefusedRecord, ...]
     shared: int
     batch_norms: str
+    test: dict[str, float] = {}
 
     @property
     def guarantee(self) -> str:
@@ -81,12 +87,13 @@ class FederatedRecord(_Record):
         told = self.settings
         if told.dp == "none":
             return "No privacy is guaranteed: weights are exchanged as they are, and can tell of the images that they were trained on."
+        seed = "its secret" if self.test else "the seed"
         spent = [max(both[0] for both in client.spent.values()) for client in self.clients if client.spent]
         most = f"{max(spent):.3g}" if spent else "0"
         return (
             f"Each client's answers are ({most}, {told.delta:g})-differentially private towards everybody else, for one image more or less "
-            "in its training part. A patient with many images is protected less, validation scores are not covered, and who knows the seed "
-            "can take the noise away."
+            "in its training part. A patient with many images is protected less, scores are not covered, and who knows "
+            f"{seed} can take the noise away."
         )
 
 

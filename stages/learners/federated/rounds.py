@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Message
+from flwr.app import ArrayRecord, ConfigRecord
 from flwr.serverapp import Grid
 
 from segmentation.engine import best_epoch
@@ -18,7 +18,7 @@ from stages.errors import ModelError
 from stages.learners.federated.strategy import COUNT, Checked, Refused
 from stages.learners.network.loading import State, load_state
 
-__all__ = ["ROUNDS_FILE", "Federated", "run_rounds"]
+__all__ = ["ROUNDS_FILE", "Federated", "added_up", "run_rounds"]
 
 ROUNDS_FILE = "rounds.json"
 
@@ -32,12 +32,14 @@ class Federated:
         history: A row a round.
         best: Index of the round whose weights are kept, from 0.
         refused: Answers that were left out.
+        spent: (RDP, PRV) epsilon by round, by node.
     """
 
     state: State
     history: list[dict[str, float]]
     best: int
     refused: list[Refused]
+    spent: dict[int, dict[int, tuple[float, float]]]
 
 
 def run_rounds(
@@ -48,7 +50,6 @@ def run_rounds(
     folder: Path,
     monitor: str | None = None,
     told: Callable[[int, Mapping[str, float]], None] | None = None,
-    extra: Callable[[], dict[str, Any]] | None = None,
 ) -> Federated:
     """Run the rounds that are left.
 
@@ -60,7 +61,6 @@ def run_rounds(
         folder: Gets `rounds.json` and the weights of the last and the best round.
         monitor: Column that decides which round is kept; the last one if None.
         told: Called with the round, from 1, and its row.
-        extra: Gives what else stands in `rounds.json`, such as what was spent of privacy.
 
     Raises:
         ModelError: If no client can be used in a round, or what was written cannot be read.
@@ -71,6 +71,10 @@ def run_rounds(
         known = read_json(folder / ROUNDS_FILE)
         history = known["history"]
         refused = [Refused(**one) for one in known["refused"]]
+        strategy.spent = {
+            int(node): {int(number): tuple(both) for number, both in spent.items()}
+            for node, spent in known["spent"].items()
+        }
         state = load_state(_weights(folder, len(history)))
     strategy.refused[:] = refused
     for number in range(len(history) + 1, rounds + 1):
@@ -86,14 +90,14 @@ def run_rounds(
         row = {
             "round": float(number),
             "train_loss": float(metrics["train_loss"]),  # type: ignore[arg-type]
-            **_validated(grid.send_and_receive(asked)),
+            **added_up(strategy.judged(number, grid.send_and_receive(asked))),
         }
         history.append(row)
         write_tensors(_weights(folder, number), state)
         written = {
             "history": history,
             "refused": [asdict(one) for one in strategy.refused],
-            **(extra() if extra else {}),
+            "spent": strategy.spent,
         }
         write_json(folder / ROUNDS_FILE, written)
         kept = {number, 1 + (best_epoch(history, monitor) if monitor else number - 1)}
@@ -103,7 +107,7 @@ def run_rounds(
         if told:
             told(number, row)
     best = best_epoch(history, monitor) if monitor else len(history) - 1
-    return Federated(load_state(_weights(folder, best + 1)), history, best, strategy.refused)
+    return Federated(load_state(_weights(folder, best + 1)), history, best, strategy.refused, strategy.spent)
 
 
 def _weights(folder: Path, number: int) -> Path:
@@ -120,14 +124,15 @@ def _as_before(averaged: Mapping[str, Any], start: State) -> State:
     return state
 
 
-def _validated(replies: Iterable[Message]) -> dict[str, float]:
-    """Return loss, accuracy and macro F1 over all clients' validation images: their confusion matrices are added."""
+def added_up(scores: Iterable[Any]) -> dict[str, float]:
+    """Return loss, accuracy and macro F1 over the images of all clients: their confusion matrices are added.
+
+    Args:
+        scores: Of every client, as `Client.validate` gives them.
+    """
     loss, count = 0.0, 0.0
     confusion: Any = 0.0
-    for reply in sorted(replies, key=lambda one: one.metadata.src_node_id):
-        if reply.has_error():
-            continue
-        metrics: Any = next(iter(reply.content.metric_records.values()))
+    for metrics in scores:
         loss += metrics["loss"] * metrics[COUNT]
         count += metrics[COUNT]
         confusion = confusion + np.array(metrics["confusion"])

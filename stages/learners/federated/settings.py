@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from segmentation.settings import Settings
 
-__all__ = ["FederateSettings", "concentration"]
+__all__ = ["FederateSettings", "PublicSettings", "concentration"]
 
 _DIRICHLET = re.compile(r"dirichlet:(\d+(?:\.\d+)?(?:e-?\d+)?)")
+
+
+class PublicSettings(Settings):
+    """A data set that nobody's privacy hangs on; its labels are not looked at."""
+
+    dataset: str = Field(description="name in `mtl data list`")
+    root: Path = Field(description="its folder or file")
 
 
 class FederateSettings(Settings):
@@ -53,7 +61,11 @@ class FederateSettings(Settings):
         1.0, description="sgd: largest norm of an image's gradient"
     )
     dimensions: Annotated[int, Field(ge=2, le=8192)] = Field(
-        64, description="least-squares: width that features are projected to at random"
+        16,
+        description="width that features are brought to: along directions of `public` images, or at random for least-squares",
+    )
+    public: PublicSettings | None = Field(
+        None, description="images that anybody may see, whose main directions the head looks along"
     )
 
     @field_validator("partition")

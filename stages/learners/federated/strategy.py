@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flwr.app import ArrayRecord, Message, MetricRecord
-from flwr.serverapp.strategy import FedAvg, FedProx
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg
 
 from stages.errors import ModelError
 from stages.learners.federated.settings import FederateSettings
 
-__all__ = ["ARRAYS", "COUNT", "Checked", "Refused", "make_strategy", "unusable"]
+__all__ = ["ARRAYS", "COUNT", "SPENT", "Checked", "Refused", "make_strategy", "unusable", "unusable_scores"]
 
 ARRAYS, COUNT = "arrays", "num-examples"
+SPENT = ("epsilon-rdp", "epsilon-prv")
+"""What a client has spent of its privacy, by two accountants, in the metrics of its answer."""
+
+_PAUSE = 0.2
+"""Seconds between two looks for clients."""
 
 logging.getLogger("flwr").setLevel(logging.ERROR)
 
@@ -41,13 +48,48 @@ class Checked(FedAvg):
 
     Args:
         shapes: By name, of the arrays that are wanted.
+        scores: Names of the metrics that are wanted beside the number of images.
+        classes: That confusion matrices are of.
+        proximal: mu of FedProx, which clients are told; 0 is FedAvg.
         more: See `flwr.serverapp.strategy.FedAvg`.
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], **more: Any) -> None:
+    def __init__(
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        scores: Collection[str],
+        classes: int,
+        proximal: float = 0.0,
+        **more: Any,
+    ) -> None:
         super().__init__(**more)
-        self.shapes = dict(shapes)
+        self.proximal = proximal
+        self.shapes, self.scores, self.classes = dict(shapes), frozenset(scores), classes
         self.refused: list[Refused] = []
+        self.images: dict[int, int] = {}
+        self.spent: dict[int, dict[int, tuple[float, float]]] = {}
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """Ask all clients that are there, once there are enough; Flower's own would wait for one that has just left."""
+        config["proximal-mu"] = self.proximal
+        return self._asked(server_round, arrays, config, grid, MessageType.TRAIN)
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """Ask the same clients how the shared weights do."""
+        return self._asked(server_round, arrays, config, grid, MessageType.EVALUATE)
+
+    def _asked(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid, what: str
+    ) -> list[Message]:
+        config["server-round"] = server_round
+        record = RecordDict({ARRAYS: arrays, "config": config})
+        while len(nodes := list(grid.get_node_ids())) < self.min_available_nodes:
+            time.sleep(_PAUSE)
+        return [Message(record, node, what) for node in nodes]
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -57,14 +99,18 @@ class Checked(FedAvg):
         Raises:
             ModelError: If no answer can be used.
         """
-        used = []
+        used, self.images = [], {}
         # A sum of floats depends on its order, and a network answers in any.
         for reply in sorted(replies, key=lambda one: one.metadata.src_node_id):
-            reason = unusable(reply, self.shapes)
+            node, reason = reply.metadata.src_node_id, unusable(reply, self.shapes, self.scores)
             if reason:
-                self.refused.append(Refused(server_round, reply.metadata.src_node_id, reason))
-            else:
-                used.append(reply)
+                self.refused.append(Refused(server_round, node, reason))
+                continue
+            used.append(reply)
+            metrics: Any = next(iter(reply.content.metric_records.values()))
+            self.images[node] = int(metrics[COUNT])
+            if self.scores.issuperset(SPENT):
+                self.spent.setdefault(node, {})[server_round] = (metrics[SPENT[0]], metrics[SPENT[1]])
         if not used:
             told = f": {self.refused[-1].reason}" if self.refused else ""
             raise ModelError(
@@ -72,53 +118,97 @@ class Checked(FedAvg):
             )
         return super().aggregate_train(server_round, used)
 
+    def judged(self, server_round: int, replies: Iterable[Message]) -> list[Any]:
+        """Return the usable scores of the clients' own images, in the order of the clients; the others are noted."""
+        found = []
+        for reply in sorted(replies, key=lambda one: one.metadata.src_node_id):
+            reason = unusable_scores(reply, self.classes)
+            if reason:
+                self.refused.append(Refused(server_round, reply.metadata.src_node_id, f"Scores: {reason}"))
+            else:
+                found.append(next(iter(reply.content.metric_records.values())))
+        return found
 
-class _CheckedProx(Checked, FedProx):
-    """The same with mu in what the clients are told."""
 
-
-def unusable(reply: Message, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+def unusable(reply: Message, shapes: Mapping[str, tuple[int, ...]], scores: Collection[str]) -> str | None:
     """Say why an answer cannot be averaged, or return None.
 
     Args:
         reply: Of a client.
         shapes: By name, of the arrays that are wanted.
+        scores: Names of the metrics that are wanted beside the number of images.
     """
     if reply.has_error():
-        return reply.error.reason
-    arrays = reply.content.array_records.get(ARRAYS)
-    metrics = next(iter(reply.content.metric_records.values()), None)
-    if arrays is None or metrics is None or COUNT not in metrics:
+        return str(reply.error.reason)
+    arrays, metrics = _records(reply)
+    if arrays is None or COUNT not in metrics:
         return "It sent no arrays, or no number of images."
-    count: Any = metrics[COUNT]
-    if isinstance(count, list) or not np.isfinite(count) or count <= 0:
-        return f"It sent {count} as its number of images."
+    if metrics[COUNT] <= 0 or not np.isfinite(metrics[COUNT]):
+        return f"It sent {metrics[COUNT]} as its number of images."
+    if set(metrics) != {COUNT, *scores} or not np.isfinite(list(metrics.values())).all():
+        return "It sent other metrics than were asked for, or some that are not finite."
     if set(arrays) != set(shapes):
         name = min(set(arrays) ^ set(shapes))
         return f"It sent other arrays than were asked for, such as {name}: another backbone or version."
     for name, shape in shapes.items():
-        if tuple(arrays[name].shape) != shape:
-            return f"It sent {name} in shape {tuple(arrays[name].shape)} where {shape} was asked for."
-        if not np.isfinite(arrays[name].numpy()).all():
+        try:  # the bytes, and not what is said of them
+            sent = arrays[name].numpy()
+        except (ValueError, TypeError, OSError, EOFError):
+            return f"It sent {name} in bytes that are no array."
+        if sent.shape != shape:
+            return f"It sent {name} in shape {sent.shape} where {shape} was asked for."
+        if sent.dtype.kind not in "fiu" or not np.isfinite(sent).all():
             return f"It sent numbers in {name} that are not finite."
     return None
 
 
-def make_strategy(settings: FederateSettings, shapes: Mapping[str, tuple[int, ...]], clients: int) -> Checked:
+def unusable_scores(reply: Message, classes: int) -> str | None:
+    """Say why the scores of an answer cannot be added up, or return None.
+
+    Args:
+        reply: Of a client.
+        classes: That the confusion matrix is of.
+    """
+    if reply.has_error():
+        return str(reply.error.reason)
+    told = next(iter(reply.content.metric_records.values()), None)
+    if told is None or not {COUNT, "loss", "confusion"} <= set(told):
+        return "It sent no number of images, loss and confusion matrix."
+    if np.size(told["confusion"]) != classes**2:
+        return f"It sent a confusion matrix of other than {classes} classes."
+    values = np.array([told[COUNT], told["loss"], *np.ravel(told["confusion"])], dtype=np.float64)
+    if not np.isfinite(values).all() or values.min() < 0 or values[2:].sum() != values[0]:
+        return "It sent scores that cannot be."
+    return None
+
+
+def _records(reply: Message) -> tuple[ArrayRecord | None, dict[str, Any]]:
+    """Return the arrays and the metrics that are single numbers; none where there is not one record of each."""
+    arrays, metrics = reply.content.array_records, list(reply.content.metric_records.values())
+    if set(arrays) != {ARRAYS} or len(metrics) != 1:
+        return None, {}
+    return arrays[ARRAYS], {key: value for key, value in metrics[0].items() if not isinstance(value, list)}
+
+
+def make_strategy(
+    settings: FederateSettings, shapes: Mapping[str, tuple[int, ...]], classes: int, clients: int
+) -> Checked:
     """Return the strategy of a federation.
 
     Args:
         settings: Which one.
         shapes: By name, of the arrays that are exchanged.
-        clients: How many there are.
+        classes: That confusion matrices are of.
+        clients: How many there must be for a round.
     """
+    scores = () if settings.dp == "least-squares" else ("train_loss",)
     common: dict[str, Any] = {
-        "min_train_nodes": 1,
-        "min_evaluate_nodes": 1,
+        "scores": scores if settings.dp == "none" else (*scores, *SPENT),
+        "classes": classes,
         "min_available_nodes": clients,
         "weighted_by_key": COUNT,
         "arrayrecord_key": ARRAYS,
     }
     if settings.strategy == "fedprox":
-        return _CheckedProx(shapes, proximal_mu=settings.proximal, **common)
+        common["proximal"] = settings.proximal
     return Checked(shapes, **common)  # FedBN is FedAvg over other arrays

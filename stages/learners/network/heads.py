@@ -6,9 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from stages.errors import DataError
 from stages.settings import HeadSettings
 
-__all__ = ["Head"]
+__all__ = ["Basis", "Head", "find_basis"]
 
 
 class Head(nn.Sequential):
@@ -25,6 +26,8 @@ class Head(nn.Sequential):
             return [nn.Dropout(settings.dropout)] if settings.dropout_at == where else []
 
         layers: list[nn.Module] = [_UnitNorm()] if settings.unit_norm else []
+        if settings.basis:
+            layers, features = [Basis(features, settings.basis)], settings.basis
         if settings.batch_norm:
             norm = nn.BatchNorm1d(
                 features, eps=settings.batch_norm_eps, momentum=settings.batch_norm_momentum
@@ -55,6 +58,47 @@ class Head(nn.Sequential):
             if self.settings.activity_l1 and isinstance(layer, nn.ReLU):
                 penalty = penalty + self.settings.activity_l1 * features.abs().sum()
         return features, penalty
+
+
+class Basis(nn.Module):
+    """Features along fixed directions, brought to length 1: what one image can do to a small head is bounded.
+
+    Args:
+        features: Width F of what it is given.
+        width: Width D of what it gives.
+    """
+
+    def __init__(self, features: int, width: int) -> None:
+        super().__init__()
+        self.mean: torch.Tensor
+        self.directions: torch.Tensor
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("directions", torch.eye(features, width))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return features (B, D) of length 1 of features (B, F)."""
+        return functional.normalize((features - self.mean) @ self.directions)
+
+
+def find_basis(features: torch.Tensor, width: int) -> dict[str, torch.Tensor]:
+    """Return what a `Basis` holds: principal directions of standardised features, each of them brought to variance 1.
+
+    Args:
+        features: (N, F).
+        width: D, below N and F.
+
+    Raises:
+        DataError: If there are fewer images than directions.
+    """
+    if width >= min(features.shape):
+        raise DataError(
+            f"Expected more public images and features than `dimensions` {width}, but got {features.shape[0]} of {features.shape[1]}; do lower it"
+        )
+    scale, mean = torch.std_mean(features, dim=0, correction=0)
+    scale = scale + 1e-6
+    _, sizes, rows = torch.linalg.svd((features - mean) / scale, full_matrices=False)
+    directions = rows[:width].T / scale[:, None] / (sizes[:width] / len(features) ** 0.5)
+    return {"mean": mean.float(), "directions": directions.float()}
 
 
 class _UnitNorm(nn.Module):

@@ -18,7 +18,7 @@ from stages.errors import ModelError
 from stages.learners.model import Fitting, Floats, Image, Model
 from stages.learners.network.backbones import rebuild_backbone
 from stages.learners.network.inference import Inference, choose_inference
-from stages.learners.network.loading import load_state, match_state
+from stages.learners.network.loading import State, load_state, match_state
 from stages.learners.network.network import Network
 from stages.learners.network.training import Watch, sweep_stage, train_stage
 from stages.learners.network.weights import WeightRecord
@@ -154,6 +154,7 @@ class NetworkLearner:
         progress: Told about every step.
         bank: File for the features of all images under the starting weights, which other runs may share; none if None.
         watch: Looks at every validation, and may stop the training by raising.
+        basis: What the head's basis holds; None without one.
     """
 
     settings: StageSettings
@@ -165,6 +166,7 @@ class NetworkLearner:
     progress: Progress | None = None
     bank: Path | None = None
     watch: Watch | None = None
+    basis: State | None = None
 
     def fit(self, task: Task, folder: Path) -> tuple[NetworkModel, Fitting]:
         """Train on a task, from where a stopped call left off; see `stages.learners.model.Learner`.
@@ -214,4 +216,7 @@ class NetworkLearner:
             self.weights, self.settings.head.pool, self.settings.preprocess.image_size
         )
         match_state(backbone, load_state(self.start), self.start.parent.name)
-        return Network(backbone, self.weights, self.settings.head, task.classes)
+        network = Network(backbone, self.weights, self.settings.head, task.classes)
+        if self.basis is not None:
+            network.head[0].load_state_dict(self.basis)
+        return network

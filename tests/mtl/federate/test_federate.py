@@ -31,7 +31,7 @@ def test_a_federation_is_a_run_with_a_comparison(rendered: Path, tmp_path: Path)
     assert told["guarantee"].startswith("No privacy is guaranteed")
     names = [one["name"] for one in told["comparison"]]
     assert names[:4] == ["federated", "centralised", "alone", "personalised"]
-    assert [one["epsilon"] for one in told["comparison"][4:]] == [1, 2, 8, 1, 2, 8]
+    assert [one["epsilon"] for one in told["comparison"][4:]] == [1, 2, 8, 1, 2, 8, None]
     for one in told["comparison"]:
         assert 0 <= one["attack"]["value"] <= 1
         assert one["evaluation"]["n"] == told["test"]["n"]
@@ -69,3 +69,19 @@ def test_bad_input_is_one_line(rendered: Path, tmp_path: Path, more: list[str], 
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_paper_b_s_federated_half_runs_small(rendered: Path, tmp_path: Path) -> None:
+    done = called(
+        "federate", "simulate", "--config", "alam2024", "--backbone", TINY_BACKBONE, "--weights", "none", "--image-size", "32",
+        "--multi-cell", f"all-idb1:{rendered / 'ALL-IDB1'}", "--clients", "2", "--rounds", "2", "--local-epochs", "1",
+        "--set", "evaluation.resamples=100", "--set", "evaluation.flips=false", "--set", "evaluation.baselines=false", "--json",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert len(told["federation"]["history"]) == 2
+    (folder,) = (tmp_path / "runs" / "alam2024-federated" / "stages").glob("3-*")
+    settings = json.loads((folder / "stage.json").read_text())["settings"]
+    assert settings["augment"]["copies"] == 4  # four versions of a training image, made after the split
+    assert settings["train"]["optimizer"] == "adam"

@@ -17,7 +17,7 @@ from conftest import called
 
 from mtl.cli.app import app
 from mtl.errors import ConfigError, MissingExtraError
-from mtl.federate.command import check_extra
+from mtl.federate.extra import check_extra
 from mtl.federate.settings import FederatedExperiment
 from mtl.loading import load_settings
 
@@ -108,3 +108,5 @@ def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 def test_two_chains_are_not_federated() -> None:
     with pytest.raises(ConfigError, match="against"):
         load_settings(FederatedExperiment, "default", {"stages": "1,2,3", "against": "1,3"})
+    with pytest.raises(ConfigError, match="`unit` is cells"):
+        load_settings(FederatedExperiment, "default", {"against": "none", "multi_cell.unit": "cells"})

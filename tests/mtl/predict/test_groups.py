@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mtl.errors import ConfigError
 from mtl.predict.groups import group_images
-from mtl.predict.predictor import cut_cell
+from segmentation.cells import cut_cell
 
 NAMES = ["P1/a.png", "P1/x/b.png", "P2/a.png", "c.png"]
 

@@ -89,6 +89,26 @@ def test_the_order_of_fields_changes_no_patient() -> None:
     assert (found[0].label, found[0].cells) == (found[1].label, found[1].cells)
 
 
+@pytest.mark.parametrize("aggregate", ["mean", "noisy-or"])
+def test_a_patient_by_its_cells_leaves_out_those_that_are_unlike(aggregate: str) -> None:
+    patients = Patients(None, aggregate, CLASSES)
+    patients.add("P", field(said(0.9), said(0.5), said(0.2), said(1.0, unlike=True), None))
+    patients.add("P", field(None, said(0.8)))
+    patients.add("Q", field(said(0.9)))
+    told, nothing = patients.records()
+    sick = 0.5 if aggregate == "mean" else 1 - 0.5 * 0.8 * 0.2
+    assert told.probabilities["lymphoblast"] == pytest.approx(sick, abs=1e-5)
+    assert told.aggregate == aggregate
+    assert (nothing.label, nothing.aggregate, nothing.probabilities) == (None, None, {})
+
+
+def test_a_patient_by_a_stage_of_patients_is_what_that_says() -> None:
+    patients = Patients(None, "patient")
+    patients.add("P", field(None, said(0.1)))
+    (record,) = patients.records({"P": (said(0.9, unlike=True), {"f.png": 1.0})})
+    assert (record.label, record.answer, record.decided) == ("lymphoblast", UNLIKE, {"f.png": 1.0})
+
+
 def test_what_is_unlike_is_never_called_unsure_and_neither_is_answered() -> None:
     assert said(0.9, unlike=True, unsure=True).answer == UNLIKE
     assert said(0.9, unsure=True).answer == UNSURE

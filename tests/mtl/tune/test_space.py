@@ -39,6 +39,15 @@ def test_everything_that_the_default_space_proposes_is_a_configuration(stage: st
             assert chosen.multi_cell == EXPERIMENT.multi_cell
 
 
+def test_bags_have_a_default_space_of_their_own() -> None:
+    experiment = load_config("default", {}, ["multi_cell.unit=cells"])
+    space = default_space(experiment, "3")
+    assert not [key for key in space if ".train." in key or ".head." in key]
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+    values = suggest(trial, space)
+    assert with_values(experiment, values).multi_cell.bags.width == values["multi_cell.bags.width"]
+
+
 def test_classifiers_have_a_default_space_of_their_own() -> None:
     experiment = load_config("default", {}, ["multi_cell.learner=svm"])
     space = default_space(experiment, "3")

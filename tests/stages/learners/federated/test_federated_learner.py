@@ -79,6 +79,57 @@ def test_a_stopped_federation_ends_with_the_same_weights(
     assert same(fit(learner, tmp_path / "parts"), whole)
 
 
+def test_a_client_that_was_gone_takes_back_the_round_that_the_others_finished_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, samples = make_task()
+    learner = make_learner(tmp_path, samples, {"policy": "frozen"}, rounds=3, local_epochs=2)
+    train = clients.train_stage
+
+    def stop(network: Any, task: Any, settings: Any, folder: Path, *more: Any) -> Any:
+        train(network, task, settings, folder, *more[:-1], replace(more[-1], until=more[-1].begin + 1))
+        raise KeyboardInterrupt
+
+    found = []
+    for name, killed in (("gone", True), ("asleep", False)):
+        (client, _) = learner.clients(task, tmp_path / name)
+        shared = {one: client.initial[one] for one in client.shared}
+        shared, _ = client.train(shared, 1)
+        if killed:
+            with monkeypatch.context() as patch:
+                patch.setattr(clients, "train_stage", stop)
+                with pytest.raises(KeyboardInterrupt):
+                    client.train({one: value + 1 for one, value in shared.items()}, 2)
+        (client, _) = learner.clients(task, tmp_path / name)  # a new process
+        found.append(client.train(shared, 3)[0])
+    assert same(*found)
+
+
+def test_a_round_that_is_asked_again_is_not_trained_or_spent_again(tmp_path: Path) -> None:
+    task, samples = make_task()
+    learner = make_learner(tmp_path, samples, dp="sgd", delta=1e-3)
+    (client, _) = learner.clients(task, tmp_path)
+    shared = {one: client.initial[one] for one in client.shared}
+    once = client.train(shared, 1)[0]
+    (client, _) = learner.clients(task, tmp_path)
+    assert same(once, client.train(shared, 1)[0])
+    assert set(client.budget.spent if client.budget else ()) == {1}
+
+
+def test_a_secret_changes_the_noise_and_nothing_else(tmp_path: Path) -> None:
+    task, samples = make_task()
+    for dp in ("sgd", "least-squares"):
+        learner = make_learner(tmp_path, samples, dp=dp, delta=1e-3)
+        told = []
+        for place, secret in enumerate((0, 5, 5)):
+            (client, _) = learner.clients(task, tmp_path / f"{dp}{place}")
+            client = replace(client, secret=secret)
+            shared = {one: client.initial[one] for one in client.shared}
+            told.append(client.sums() if dp == "least-squares" else client.train(shared, 1)[0])
+        assert same(told[1], told[2])
+        assert not same(told[0], told[1])
+
+
 def test_a_client_that_fails_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, samples = make_task()
     learner = make_learner(tmp_path, samples)

@@ -6,7 +6,20 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from stages.learners.federated.least_squares import Sums, noisy_sums, projected, projection, solve
+from stages.learners.federated.least_squares import (
+    CONSTANT,
+    SENSITIVITY,
+    SHARE,
+    SHARPNESS,
+    Sums,
+    balanced,
+    head_weights,
+    noisy_sums,
+    projected,
+    projection,
+    solve,
+    with_constant,
+)
 from stages.learners.federated.settings import FederateSettings
 
 
@@ -19,7 +32,7 @@ def make(count: int = 90, width: int = 8) -> tuple[np.ndarray, np.ndarray]:
 
 def told(features: np.ndarray, labels: np.ndarray, noise: int, **more: float) -> Sums:
     settings = FederateSettings.model_validate({"dp": "least-squares", **more})
-    return noisy_sums(features, labels, 3, settings, 0, noise)
+    return noisy_sums(features, labels, 3, settings, 0, (noise,))
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.01, 2.0])
@@ -42,15 +55,49 @@ def test_clients_of_unequal_sizes_add_up_to_all_images() -> None:
     weights = np.array([10, 20, 60]) / 90
     squares = sum(weight * one.squares for weight, one in zip(weights, sums, strict=True))
     products = sum(weight * one.products for weight, one in zip(weights, sums, strict=True))
-    reach = 6 * sums[0].sigma * np.sqrt(3) / 90
-    np.testing.assert_allclose(squares, features.T @ features / 90, atol=reach)
-    np.testing.assert_allclose(products, features.T @ np.eye(3)[labels] / 90, atol=reach)
+    reach = 6 * sums[0].sigma / np.sqrt(SHARE) * np.sqrt(3) / 90
+    rows = with_constant(features)
+    np.testing.assert_allclose(squares, rows.T @ rows / 90, atol=reach)
+    np.testing.assert_allclose(products, rows.T @ np.eye(3)[labels] / 90, atol=reach)
+
+
+def test_one_image_moves_both_sums_by_no_more_than_the_noise_is_made_for() -> None:
+    random = np.random.default_rng(2)
+    for row in with_constant(random.normal(size=(50, 6)) * random.uniform(0, 3, (50, 1))):
+        square, product = np.outer(row, row), np.outer(row, np.eye(3)[1])
+        moved = SHARE * (square**2).sum() + (1 - SHARE) * (product**2).sum()
+        assert np.sqrt(moved) <= SENSITIVITY + 1e-12
+
+
+def test_a_rare_class_is_found_where_least_squares_lose_it() -> None:
+    random = np.random.default_rng(4)
+    labels = np.repeat([0, 1, 2], [400, 400, 12])
+    features = random.normal(size=(812, 6)) * 0.8 + 2 * np.eye(6)[labels]
+    rows = with_constant(features / np.linalg.norm(features, axis=1, keepdims=True))
+    squares, products = rows.T @ rows / 812, rows.T @ np.eye(3)[labels] / 812
+    np.testing.assert_allclose(products[-1] / CONSTANT, np.bincount(labels) / 812)
+    weights = solve(squares, products, 1e-4)
+    before, after = ((rows @ one).argmax(axis=1) for one in (weights, balanced(weights, products, 0.0)))
+    assert (after[labels == 2] == 2).mean() > (before[labels == 2] == 2).mean()
+    lost = balanced(weights, products * [1, 1, 0], 0.05)  # less than the noise, or nothing at all
+    assert np.isfinite(lost).all()
+
+
+def test_the_dense_layer_says_what_the_sums_were_solved_for() -> None:
+    features, _ = make(20)
+    weights = np.random.default_rng(3).normal(size=(5, 3))
+    matrix, bias = head_weights(weights, 8, 7)
+    said = features @ matrix.T + bias
+    beside = np.concatenate(
+        [projected(features, 4, 7) * np.sqrt(1 - CONSTANT**2), np.full((20, 1), CONSTANT)], 1
+    )
+    np.testing.assert_allclose(said, SHARPNESS * beside @ weights)
 
 
 def test_the_smaller_epsilon_the_further_from_the_truth() -> None:
     features, labels = make(400)
-    hot = np.eye(3)[labels]
-    exact = solve(features.T @ features / 400, features.T @ hot / 400, 0.0)
+    rows, hot = with_constant(features), np.eye(3)[labels]
+    exact = solve(rows.T @ rows / 400, rows.T @ hot / 400, 0.0)
     errors = []
     for epsilon in (1000.0, 8.0, 1.0, 0.1):
         away = []

@@ -71,7 +71,7 @@ def run(folder: Path, clients: Sequence[Adding], monitor: str | None = None) -> 
     folder.mkdir(exist_ok=True)
     shapes = {name: tuple(value.shape) for name, value in START.items()}
     grid = InProcessGrid({node: client.app() for node, client in enumerate(clients, 1)})
-    strategy = make_strategy(FederateSettings(), shapes, len(clients))
+    strategy = make_strategy(FederateSettings(), shapes, 3, len(clients))
     return run_rounds(grid, strategy, START, 3, folder, monitor)
 
 

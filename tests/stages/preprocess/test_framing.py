@@ -10,7 +10,7 @@ import pytest
 
 from segmentation.files import write_image
 from stages.data.sample import Sample
-from stages.framing import cell_frame
+from stages.preprocess.framing import cell_frame
 
 
 def drawn(path: Path, side: int, radius: int) -> Sample:
