@@ -137,6 +137,7 @@ def run(
         check_alone(
             f"--time-budget {time_budget:g}",
             learner=learner, features=features, image_size=image_size, preset=preset, epochs=epochs, folds=folds,
+            unit=unit, aggregate=aggregate,
         )  # fmt: skip
     base = config if config is not None else config_to_continue(start) if start else "default"
     experiment = with_learner(

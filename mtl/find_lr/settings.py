@@ -67,7 +67,8 @@ class FindRateSettings(Experiment):
                 f"Expected `--stage` to be one that learns in the chain {','.join(map(str, self.stages))}, but got {self.number}; "
                 f"do choose {' or '.join(map(str, known)) or 'another chain'}"
             )
-        learner = self.stage(self.number).learner
+        settings = self.stage(self.number)
+        learner = settings.learner if settings.bagging is None else "one on bags"
         if learner != "network":
             raise ConfigError(
                 f"Expected stage {self.number} to learn by a network, but its learner is {learner}, which has no learning rate; "

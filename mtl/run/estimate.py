@@ -76,7 +76,7 @@ class Estimator:
         self._counts: dict[str, int] = {}
 
     def estimate(self, experiment: Experiment) -> Estimate:
-        """Return what the networks of an experiment and `stacked` take; other classifiers are not timed.
+        """Return what the networks of an experiment and `stacked` take; other classifiers and bags are not timed.
 
         Raises:
             StagesError: If data or backbone cannot be read.
@@ -85,7 +85,8 @@ class Estimator:
         for before, number in _stages(experiment):
             settings = experiment.stage(number)
             name = f"stage {number}" + (f" after {before}" if number == 3 else "")
-            if settings.learner in ("network", STACKED) and name not in found:
+            timed = settings.learner in ("network", STACKED) and settings.bagging is None
+            if timed and name not in found:
                 pace = self._pace(experiment, settings)
                 found[name] = expect(settings, pace, self._parts(settings), experiment.evaluation.flips)
         return Estimate(found)
