@@ -9,7 +9,7 @@ from typing import Any
 from mtl.errors import ConfigError
 from stages.stacked_settings import STACKED
 
-__all__ = ["PRESETS", "preset_keys"]
+__all__ = ["PRESETS", "check_alone", "preset_keys"]
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"learner": STACKED, "stacked.views": ("plain",), "preprocess.image_size": 128},
@@ -41,9 +41,22 @@ def preset_keys(preset: str, flags: Iterable[str]) -> Mapping[str, Any]:
         )
     keys = PRESETS[preset]
     decided = {key.rpartition(".")[2] for key in keys} | ({"features"} if "learner" in keys else set())
-    both = next((flag for flag in flags if flag in decided), None)
+    check_alone(f"--preset {preset}", **{flag: True for flag in flags if flag in decided})
+    return keys
+
+
+def check_alone(flag: str, **beside: Any) -> None:
+    """Refuse flags that say what another flag decides.
+
+    Args:
+        flag: That decides, such as `--preset best`.
+        beside: Values of others; None was not given.
+
+    Raises:
+        ConfigError: If one of them was given.
+    """
+    both = next((name for name, value in beside.items() if value is not None), None)
     if both:
         raise ConfigError(
-            f"Expected `--preset {preset}` without `--{both.replace('_', '-')}`, which it decides itself, but got both; do leave one out"
+            f"Expected `{flag}` without `--{both.replace('_', '-')}`, which it decides itself, but got both; do leave one out"
         )
-    return keys

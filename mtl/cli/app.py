@@ -23,6 +23,7 @@ from mtl.cli import (
     ensemble,
     export,
     federate,
+    find_lr,
     predict,
     reproduce,
     run,
@@ -59,6 +60,7 @@ app.command()(benchmark.compare)
 app.command()(ensemble.ensemble)
 app.command()(reproduce.reproduce)
 app.command()(export.export)
+app.command("find-lr")(find_lr.find_lr)
 app.command("configs")(run.configs)
 app.command("backbones")(backbones.backbones)
 app.add_typer(data.app, name="data")

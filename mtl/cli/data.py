@@ -1,4 +1,4 @@
-"""`mtl data`: the data sets that `mtl` reads, what is wrong with a copy, how to get one, rendered ones."""
+"""`mtl data`: the data sets that `mtl` reads, what is wrong with a copy or its labels, how to get one, rendered ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mtl.cli.options import AsJson, ConfigFile, SetsOnly, flag_of, given_of
+from mtl.clean.settings import CleanLabels
+from mtl.cli.options import AsJson, ConfigFile, SetsOnly, as_typed, flag_of, given_of
+from mtl.cli.options import show as show_result
 from mtl.config import Rendering
 from mtl.loading import load_settings
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Data sets: list, check, get, render.", no_args_is_help=True)
+app = typer.Typer(help="Data sets: list, check, get, render, clean.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="A name that `mtl data list` shows.")]
 _DEFAULT_SIZE = f"{Rendering().width}x{Rendering().height}"
@@ -123,6 +125,33 @@ def render(
         _print_json({"all-idb1": shown(trees.all_idb1), "all-idb2": shown(trees.all_idb2), "rendered": True})
     else:
         typer.echo(f"Rendered, no patient's: {shown(trees.all_idb1)}, {shown(trees.all_idb2)}")
+
+
+@app.command()
+def clean(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Run folder, or the folder of one of its stages.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of outputs; `clean` in the stage's folder if not given.")
+    ] = None,
+    chain: Annotated[str | None, flag_of(CleanLabels, "chain")] = None,
+    stage: Annotated[int | None, flag_of(CleanLabels, "stage")] = None,
+    folds: Annotated[int | None, flag_of(CleanLabels, "folds")] = None,
+    config: ConfigFile = None,
+    sets: SetsOnly = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find labels that are probably wrong: a page to look at, and a table to correct that `mtl run` takes.
+
+    Every image is judged by heads that learned from images of other groups (confident learning). Needs the extra `clean`.
+    """
+    given = given_of(chain=chain, stage=stage, folds=folds)
+    settings = load_settings(CleanLabels, config or {}, given, sets or ())
+
+    from mtl.clean.command import clean_labels
+
+    show_result(clean_labels(run, out, settings, as_typed()), as_json)
 
 
 def _size(text: str) -> tuple[int, int]:

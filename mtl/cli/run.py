@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,7 @@ from mtl.cli.options import (
     with_learner,
 )
 from mtl.errors import ConfigError
+from mtl.presets import check_alone
 from stages.bag_settings import BagSettings
 from stages.settings import StageSettings
 
@@ -65,6 +67,14 @@ def run(
         typer.Option("--from", help="Go on from a finished run or stage folder, with its configuration."),
     ] = None,
     preset: Preset = None,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="MINUTES",
+            help="Of training: last stages learn by the best preset that fits into it.",
+        ),
+    ] = None,
     epochs: Epochs = None,
     batch_size: Annotated[int | None, typer.Option(help="Images in a batch.")] = None,
     learning_rate: Annotated[
@@ -125,6 +135,16 @@ def run(
         raise ConfigError(
             f"Expected `--folds` without {flag}, but got both; do leave it out, or compare chains with `mtl benchmark --folds`"
         )
+    if time_budget is not None:
+        if not 0 < time_budget < math.inf:
+            raise ConfigError(
+                f"Expected `--time-budget` to be minutes above 0, but got {time_budget:g}; do give some"
+            )
+        check_alone(
+            f"--time-budget {time_budget:g}",
+            learner=learner, features=features, image_size=image_size, preset=preset, epochs=epochs, folds=folds,
+            unit=unit, aggregate=aggregate,
+        )  # fmt: skip
     base = config if config is not None else config_to_continue(start) if start else "default"
     experiment = with_learner(
         lambda keys: load_config(base, keys, sets or ()), given, learner, features, preset,
@@ -138,7 +158,7 @@ def run(
 
     from mtl.run.execute import execute
 
-    show(execute(experiment, runs, as_typed(), start), as_json)
+    show(execute(experiment, runs, as_typed(), start, time_budget), as_json)
 
 
 def report(folder: Annotated[Path, typer.Argument(help="Run folder that `mtl run` printed.")]) -> None:

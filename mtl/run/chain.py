@@ -17,7 +17,7 @@ from stages.preprocess import Preprocess
 from stages.splits.chains import Learned
 from stages.splits.split import Split
 
-__all__ = ["prepare", "run_experiment"]
+__all__ = ["check_beginnings", "prepare", "run_experiment"]
 
 
 def run_experiment(
@@ -47,11 +47,8 @@ def run_experiment(
         StagesError: If data, weights or training fail.
         KeyboardInterrupt: If stopped; the same call goes on.
     """
-    for chain in experiment.chains():
-        if chain[0] != 1 and start is None and not scratch:
-            raise ConfigError(
-                f"Expected `--stages {','.join(map(str, chain))}` to begin with 1, or `--from` to name a finished run; do add one"
-            )
+    if not scratch:
+        check_beginnings(experiment, start)
     first = start or imagenet_stage(experiment, run, reporter, experiment.weights)
     data, splits = prepare(experiment, run, reporter, first.learned())
     tests = ExternalTests.plan(experiment, data, splits, first.learned(), reporter)
@@ -84,6 +81,23 @@ def run_experiment(
     )
     write_record(run.path / "run.json", record)
     return done
+
+
+def check_beginnings(experiment: Experiment, start: StageFolder | None) -> None:
+    """Refuse chains that start from nothing.
+
+    Args:
+        experiment: What to run.
+        start: A finished stage to begin from, or None.
+
+    Raises:
+        ConfigError: If a chain does not begin with 1 and there is no start.
+    """
+    for chain in experiment.chains():
+        if chain[0] != 1 and start is None:
+            raise ConfigError(
+                f"Expected `--stages {','.join(map(str, chain))}` to begin with 1, or `--from` to name a finished run; do add one"
+            )
 
 
 def prepare(

@@ -9,14 +9,16 @@ from typing import Any
 
 from mtl.config import Experiment
 from mtl.errors import ConfigError, RunError
-from mtl.progress import Reporter
+from mtl.progress import Reporter, Steps
 from mtl.records import Comparison, ExternalRecord, LearnedRecord, OverColour, StageRecord
 from mtl.run.backbone import check_backbones
-from mtl.run.chain import run_experiment
+from mtl.run.chain import check_beginnings, run_experiment
 from mtl.run.compared import comparison_sentence
 from mtl.run.empty import began_alike, empty_comparison
+from mtl.run.estimate import Estimator
 from mtl.run.gallery import explain_stage
 from mtl.run.rendered import with_rendered_data
+from mtl.run.stage import imagenet_stage
 from mtl.runs import RunFolder, StageFolder, follows, open_run
 from segmentation.files import finite, write_text
 from stages.metrics import Evaluation
@@ -69,7 +71,9 @@ class Result:
         return [f"{told}."] if told else []
 
 
-def execute(experiment: Experiment, runs: Path, command: str, start: Path | None = None) -> Result:
+def execute(
+    experiment: Experiment, runs: Path, command: str, start: Path | None = None, budget: float | None = None
+) -> Result:
     """Run an experiment and write its report.
 
     Args:
@@ -77,9 +81,10 @@ def execute(experiment: Experiment, runs: Path, command: str, start: Path | None
         runs: Folder of run folders.
         command: As typed.
         start: Run or stage folder to begin from.
+        budget: Minutes of training, within which last stages learn by the best preset that fits; None leaves them as they are.
 
     Raises:
-        MtlError: If configuration or run folder are not usable.
+        MtlError: If configuration or run folder are not usable, or nothing fits the budget.
         StagesError: If data, weights or training fail.
     """
     if start and (runs / experiment.name).resolve() in (start.resolve(), *start.resolve().parents):
@@ -91,7 +96,9 @@ def execute(experiment: Experiment, runs: Path, command: str, start: Path | None
         folder.claim("run")
         begin = find_start(start, experiment) if start else None
         check_backbones(experiment)
-        done = run_experiment(with_rendered_data(experiment, reporter), folder, command, reporter, begin)
+        check_beginnings(experiment, begin)
+        planned = _planned(with_rendered_data(experiment, reporter), folder, reporter, begin, budget)
+        done = run_experiment(planned, folder, command, reporter, begin)
         path = folder.path / "report.html"
         compared: tuple[Comparison, ...] = ()
         if not follows():
@@ -104,6 +111,20 @@ def execute(experiment: Experiment, runs: Path, command: str, start: Path | None
             reporter.step("report", 1, 1)
     records = {chain: [stage.record() for stage in stages] for chain, stages in done.items()}
     return Result(folder.path, path, records, compared)
+
+
+def _planned(
+    experiment: Experiment, run: RunFolder, reporter: Steps, begin: StageFolder | None, budget: float | None
+) -> Experiment:
+    """Say what the training will take, and choose by it where there is a budget."""
+    first = begin or imagenet_stage(experiment, run, reporter, experiment.weights)
+    estimator, chosen = Estimator(first.record().weights), ""
+    if budget is not None:
+        experiment, chosen = estimator.within(experiment, budget)
+    told = estimator.estimate(experiment)
+    if told.stages:
+        reporter.step("estimate", 1, 1, told.to_text() + (f"; {chosen}" if chosen else ""))
+    return experiment
 
 
 def find_start(path: Path, experiment: Experiment) -> StageFolder:

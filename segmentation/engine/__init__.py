@@ -1,6 +1,7 @@
 """The one engine that trains: stages and segmentation networks alike.
 
-`trainer` makes Lightning's Trainer and fits; `ledger` keeps what must not be lost; `processes` shares work among several.
+`trainer` makes Lightning's Trainer and fits; `ledger` keeps what must not be lost; `processes` shares work among several; `sweep` looks for
+a learning rate.
 """
 
 from segmentation.engine.ledger import Ledger, Progress, Row, Trainable, best_epoch, read_checkpoint
@@ -12,13 +13,16 @@ from segmentation.engine.processes import (
     mixed_seed,
     process_rank,
 )
+from segmentation.engine.sweep import RateSweep, Sweep
 from segmentation.engine.trainer import count_processes, fit, make_trainer, pick_device, with_precision
 
 __all__ = [
     "Ledger",
     "Progress",
+    "RateSweep",
     "Row",
     "SharedBatches",
+    "Sweep",
     "Trainable",
     "best_epoch",
     "count_processes",

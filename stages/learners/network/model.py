@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from segmentation.engine import Progress, pick_device
+from segmentation.engine import Progress, RateSweep, Sweep, pick_device
 from segmentation.files import write_tensors
 from segmentation.settings import Hardware
 from segmentation.tiles import flipped
@@ -20,7 +20,7 @@ from stages.learners.network.backbones import rebuild_backbone
 from stages.learners.network.inference import Inference, choose_inference
 from stages.learners.network.loading import State, load_state, match_state
 from stages.learners.network.network import Network
-from stages.learners.network.training import Watch, train_stage
+from stages.learners.network.training import Watch, sweep_stage, train_stage
 from stages.learners.network.weights import WeightRecord
 from stages.preprocess import Preprocess
 from stages.settings import HeadSettings, StageSettings
@@ -200,6 +200,20 @@ class NetworkLearner:
         model.save(folder)
         history = tuple(trained.history)
         return model, Fitting(history, trained.best_epoch, trained.seconds, trained.parameters)
+
+    def sweep(self, task: Task, settings: StageSettings, sweep: RateSweep) -> Sweep:
+        """Train on a task while the learning rate rises; see `sweep_stage`.
+
+        Args:
+            task: That shall be learned.
+            settings: Of the stage, with what learns in the sweep.
+            sweep: From which rate to which.
+
+        Raises:
+            ModelError: If the starting weights do not fit, or the hardware asked for is not there.
+            TrainingError: If the loss is not finite from the start.
+        """
+        return sweep_stage(self.network(task), task, settings, sweep, self.seed, self.hardware, self.bank)
 
     def network(self, task: Task) -> Network:
         """Return what `fit` begins from: the backbone of the stage before, and a head that follows from the seed.

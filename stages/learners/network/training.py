@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import nn
@@ -16,7 +17,9 @@ from torch import nn
 from segmentation.engine import (
     Ledger,
     Progress,
+    RateSweep,
     Row,
+    Sweep,
     count_processes,
     fit,
     make_loggers,
@@ -24,9 +27,10 @@ from segmentation.engine import (
     pick_device,
     with_precision,
 )
+from segmentation.errors import TrainingError
 from segmentation.probe import probe_images
 from segmentation.settings import Hardware
-from stages.learners.network.batches import EpochSampler, make_loader, task_part
+from stages.learners.network.batches import EpochSampler, StoreDataset, make_loader, task_part
 from stages.learners.network.finetune import first_kept_epoch
 from stages.learners.network.leg import Leg
 from stages.learners.network.loading import load_state
@@ -35,7 +39,7 @@ from stages.learners.network.network import Network
 from stages.settings import StageSettings
 from stages.task import Task
 
-__all__ = ["Trained", "Watch", "train_stage"]
+__all__ = ["Trained", "Watch", "sweep_stage", "train_stage"]
 
 Watch = Callable[[int, Mapping[str, float]], None]
 """Called with (epoch from 0, scores on the validation part) after each validation; what it raises ends the training."""
@@ -91,13 +95,7 @@ def train_stage(
     train, validation = task_part(task, "train"), task_part(task, "validation")
     module = StageModule(network, settings, seed, train, validation, bank, leg)
     rules = settings.train
-    sampler = EpochSampler(
-        train.labels.numpy(),
-        seed,
-        rules.balance == "oversample",
-        rules.oversample_to,
-        settings.augment.copies,
-    )
+    sampler = _sampler(train, settings, seed)
     epochs = leg.until if leg else rules.epochs
     ledger = Ledger(
         folder,
@@ -111,10 +109,7 @@ def train_stage(
     resumes = ledger.resume()
     hardware = hardware or Hardware()
     if not ledger.finished():
-        probed = partial(_probed_loss, size=settings.preprocess.image_size, batch=rules.batch_size)
-        hardware = with_precision(
-            hardware, network, probed, f"{type(network.backbone).__name__}|{settings.preprocess.image_size}"
-        )
+        hardware = _probed(hardware, network, settings)
         callbacks: list[pl.Callback] = [ledger, *([_Watching(watch)] if watch else [])]
         if leg and len(ledger.history) == leg.begin:  # else the leg goes on where it was stopped
             callbacks.append(_Beginning(leg))
@@ -142,6 +137,66 @@ def train_stage(
     return Trained(
         network.to(device).eval(), ledger.history, ledger.best(), time.perf_counter() - started, parameters
     )
+
+
+def sweep_stage(
+    network: Network,
+    task: Task,
+    settings: StageSettings,
+    sweep: RateSweep,
+    seed: int,
+    hardware: Hardware | None = None,
+    bank: Path | None = None,
+) -> Sweep:
+    """Train a network on a task while its learning rate rises, and return what the loss did; the weights are spoilt.
+
+    Epochs of the head alone come first, at their own rate, as in the training that the rate is for.
+
+    Args:
+        network: As for `train_stage`.
+        task: Images, labels, parts; the training part alone is looked at.
+        settings: Of the stage.
+        sweep: From which rate to which; its `begin` is set here.
+        seed: All randomness follows from it.
+        hardware: Accelerator, devices, strategy, precision.
+        bank: As for `train_stage`.
+
+    Raises:
+        ModelError: If the hardware asked for is not there.
+        TrainingError: If the loss is not finite from the start.
+    """
+    train, nothing = task_part(task, "train"), StoreDataset(task.images, [], np.empty(0, np.int64))
+    module = StageModule(network, settings, seed, train, nothing, bank)
+    sweep.begin = first_kept_epoch(settings.train)
+    hardware = _probed(hardware or Hardware(), network, settings)
+    trainer = make_trainer(hardware, sweep.begin + len(sweep.planned), [sweep])
+    loader = make_loader(
+        train, settings.train.batch_size, _sampler(train, settings, seed), count_processes(trainer)
+    )
+    module.steps_per_epoch = len(loader)
+    try:
+        fit(trainer, module, loader)
+    except TrainingError:
+        if not sweep.rates:
+            raise
+    return sweep.sweep()
+
+
+def _sampler(train: StoreDataset, settings: StageSettings, seed: int) -> EpochSampler:
+    rules = settings.train
+    return EpochSampler(
+        train.labels.numpy(),
+        seed,
+        rules.balance == "oversample",
+        rules.oversample_to,
+        settings.augment.copies,
+    )
+
+
+def _probed(hardware: Hardware, network: Network, settings: StageSettings) -> Hardware:
+    size = settings.preprocess.image_size
+    probed = partial(_probed_loss, size=size, batch=settings.train.batch_size)
+    return with_precision(hardware, network, probed, f"{type(network.backbone).__name__}|{size}")
 
 
 def _probed_loss(network: nn.Module, size: int, batch: int) -> torch.Tensor:

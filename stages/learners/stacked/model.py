@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import StratifiedGroupKFold
 
 from segmentation.cache import cached_array
 from segmentation.engine import pick_device
@@ -152,9 +153,7 @@ class StackedLearner(LearnerAtRest):
         """
         started = time.perf_counter()
         settings, classes = self.settings.stacked, len(task.classes)
-        network = _network(self.weights, self.start, self.settings.preprocess.image_size, self.hardware)
-        layers = layers_between(network.backbone, *settings.depths)
-        features = DepthFeatures(network, layers, settings.views)
+        features = self._features()
         total = len(task.images) + settings.folds + 1
         described = self._described(features, task.images, total)
         features.remember(task.images, described)
@@ -166,16 +165,8 @@ class StackedLearner(LearnerAtRest):
                 f"Expected the training part to hold two classes or more, but got {task.classes[labels[0]]} alone; do add data"
             )
         folds = block_folds(labels, groups, settings.folds)
-        seen = {strength: np.zeros((len(rows), classes)) for strength in STRENGTHS}
-        told = np.zeros((len(rows), classes))
-        for fold in range(folds.max() + 1 if folds.any() else 0):
-            out = folds == fold
-            kept, left = rows[~out], rows[out]
-            heads = LeastSquares.path(described[kept], labels[~out], classes)
-            for strength, head in heads.items():
-                seen[strength][out] = head(described[left])
-            told[out] = _votes(self._forest(colours[kept], labels[~out]), colours[left], classes)
-            self._tell(len(task.images) + fold, total, "blocks")
+        known = described[rows], colours[rows], labels
+        seen, told = self._kept_out(known, folds, classes, len(task.images), total)
         strength, temperature, weights = _chosen(seen, told, labels) if folds.any() else _UNTOLD
 
         def fitted(rows: Any) -> StackedModel:
@@ -193,6 +184,52 @@ class StackedLearner(LearnerAtRest):
         return model, Fitting(
             (), 0, time.perf_counter() - started, model.head.matrix.size + classes, held_out
         )
+
+    def out_of_fold(self, task: Task, folds: int) -> Floats:
+        """Return what is said of every image by heads that learned from images of other groups alone.
+
+        Groups are dealt at random, classes evenly: who looks for wrong labels wants every image judged by what is most like it and
+        is no copy. All parts count alike.
+
+        Args:
+            task: Images, labels and groups; every class in two groups or more.
+            folds: 2 or more.
+
+        Returns:
+            (N, K), each row summing to 1.
+
+        Raises:
+            ModelError: If the weights do not fit, or a class stands in one group alone.
+        """
+        parted = _dealt(task, folds, self.seed)
+        features, total = self._features(), len(task.images) + folds
+        described = self._described(features, task.images, total)
+        known = described, colour_histogram(task.images), task.labels
+        seen, told = self._kept_out(known, parted, len(task.classes), len(task.images), total)
+        strength, temperature, (deep, colour) = _chosen(seen, told, task.labels)
+        self._tell(total, total, f"colour weighs {colour:.2f}")
+        votes: Floats = deep * softmax(seen[strength], temperature) + colour * told
+        return votes
+
+    def _features(self) -> DepthFeatures:
+        settings = self.settings.stacked
+        network = _network(self.weights, self.start, self.settings.preprocess.image_size, self.hardware)
+        return DepthFeatures(network, layers_between(network.backbone, *settings.depths), settings.views)
+
+    def _kept_out(
+        self, known: tuple[Floats, Any, Any], folds: Any, classes: int, done: int, total: int
+    ) -> tuple[dict[float, Floats], Floats]:
+        """Return what heads, by strength, and forests say of each fold (M, K) that they did not learn from; zeros without folds."""
+        described, colours, labels = known
+        seen = {strength: np.zeros((len(labels), classes)) for strength in STRENGTHS}
+        told = np.zeros((len(labels), classes))
+        for fold in np.unique(folds) if folds.any() else ():
+            out = folds == fold
+            for strength, head in LeastSquares.path(described[~out], labels[~out], classes).items():
+                seen[strength][out] = head(described[out])
+            told[out] = _votes(self._forest(colours[~out], labels[~out]), colours[out], classes)
+            self._tell(done + int(fold), total, "folds")
+        return seen, told
 
     def _described(self, features: DepthFeatures, images: Image, total: int) -> Floats:
         content = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
@@ -219,6 +256,23 @@ def _chosen(
     temperature = tried[strength][0]
     deep, colour = weigh(np.stack([softmax(seen[strength], temperature), told]), labels)
     return strength, temperature, (float(deep), float(colour))
+
+
+def _dealt(task: Task, folds: int, seed: int) -> Any:
+    """Return the fold of every image (N,): whole groups, classes evenly; fewer folds where a class has fewer groups."""
+    groups = {
+        name: len(np.unique(task.groups[task.labels == index])) for index, name in enumerate(task.classes)
+    }
+    least = min(groups, key=lambda name: groups[name])
+    if groups[least] < 2:
+        raise ModelError(
+            f"Expected every class to stand in two groups or more, but {least} stands in {groups[least]}; do leave it out, or add data"
+        )
+    dealer = StratifiedGroupKFold(min(folds, groups[least]), shuffle=True, random_state=seed)
+    parted = np.zeros(len(task.labels), np.int64)
+    for number, (_, out) in enumerate(dealer.split(parted, task.labels, task.groups)):
+        parted[out] = number
+    return parted
 
 
 def _votes(forest: RandomForestClassifier, colours: Any, classes: int) -> Floats:

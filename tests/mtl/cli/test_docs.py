@@ -56,6 +56,7 @@ SMALL = {
     "benchmark": f"{LEARN} --repeats 2 --workers 1",
     "tune": f"{LEARN} --trials 1 --folds 1 --sampler random",
     "federate simulate": f"{LEARN.replace('--epochs 1 ', '')} --clients 2 --rounds 1 --local-epochs 1",
+    "find-lr": f"{LEARN.replace('--epochs 1 ', '')} --steps 20",
     "segment train": "--folds 1 --steps 2 --crop-size 64 --batch-size 2 --width 4 --depth 2 --start none --name NAME",
 }
 """What makes a command small; what it says itself is said before and holds less."""

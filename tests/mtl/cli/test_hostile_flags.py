@@ -30,6 +30,14 @@ RUN = {
     "--stages": ("x", "", "0", "4", "3,1", "1,1", "-1", "1 2"),
     "--against": ("x", "3,1", "1,4", "1,1", ","),
     "--segment": ("x", ""),
+    "--time-budget": ("0", "-1", "nan", "inf", "x", ""),
+}
+FIND_LR = {
+    "--stage": ("x", "1", "4", "1.5", ""),
+    "--lowest": ("0", "-1", "nan", "inf", "1e9", "x"),
+    "--highest": ("0", "-1", "nan", "inf", "1e-9", "x"),
+    "--steps": (*COUNTS, "1"),
+    "--from": ("/nowhere", "."),
 }
 BENCHMARK = {
     "--chains": ("x", "", "3,1"),
@@ -93,6 +101,7 @@ COMMANDS = (
     ("compare",), ("compare", "/nowhere"), ("compare", "/"), ("compare", "/dev/null"),
     ("data", "x"), ("data", "list", "x"), ("data", "check"), ("data", "check", "x", "y"),
     ("data", "check", "all-idb1", "/nowhere"), ("data", "check", "bloodmnist", "/dev/null"), ("data", "check", "folder", "a\0b"),
+    ("data", "clean"), ("data", "clean", "/nowhere"), ("data", "clean", "."), ("data", "clean", ".", "--folds", "1"),
     ("data", "get", "x"), ("data", "get", "bloodmnist", "out", "--variant", "x"),
 )  # fmt: skip
 
@@ -107,6 +116,7 @@ LINES = [
     *flags_of(("run",), EXPERIMENT | RUN),
     *flags_of(("benchmark",), SHARED | {"--name": ("..", "a/b")} | BENCHMARK),
     *flags_of(("tune",), SHARED | TUNE),
+    *flags_of(("find-lr",), SHARED | FIND_LR),
     *flags_of(("compare", "scores.csv"), COMPARE),
     *flags_of(("data", "render", "out"), RENDER),
     *flags_of(("dashboard",), DASHBOARD),

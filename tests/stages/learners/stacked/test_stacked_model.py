@@ -127,3 +127,39 @@ def test_a_class_of_one_group_is_learned_without_folds(tmp_path: Path) -> None:
     model, _ = learn(tied, tmp_path)
     assert model.weights == (0.5, 0.5)
     assert torch.isfinite(torch.from_numpy(model.prepared_probabilities(task.images))).all()
+
+
+def judged(task: Task, folder: Path, folds: int = 4) -> np.ndarray:
+    weights = folder / "weights.safetensors"
+    record = imagenet_backbone(TINY_BACKBONE, "none", weights, 0)
+    settings = StageSettings.model_validate(
+        {"data": {"dataset": "pbc"}, "preprocess": {"image_size": SIZE}, "learner": "stacked", "stacked": {"depths": (0.0, 1.0)}}
+    )  # fmt: skip
+    return StackedLearner(settings, record, weights, 0).out_of_fold(task, folds)
+
+
+def test_every_image_is_judged_out_of_fold_and_wrong_labels_look_wrong(tmp_path: Path) -> None:
+    task = make_task()
+    labels = task.labels.copy()
+    labels[:4] = 1 - labels[:4]
+    votes = judged(replace(task, labels=labels, rows={}), tmp_path)
+    np.testing.assert_allclose(votes.sum(axis=1), 1)
+    assert (votes[:4].argmax(axis=1) == task.labels[:4]).all()
+    assert (votes.argmax(axis=1) == task.labels).mean() > 0.9
+
+
+def test_copies_of_an_image_never_judge_each_other(tmp_path: Path) -> None:
+    # Labels mean nothing here: who has seen the copy knows it, and nobody else does.
+    random = np.random.default_rng(3)
+    images = np.repeat(random.integers(0, 256, (20, 8, 8, 3), np.uint8).repeat(4, 1).repeat(4, 2), 2, axis=0)
+    labels, groups = np.repeat(random.permutation(np.arange(20) % 2), 2), np.repeat(np.arange(20), 2)
+    task = replace(make_task(), images=images, labels=labels, groups=groups, rows={})
+    assert (judged(task, tmp_path).argmax(axis=1) == labels).mean() < 0.85
+    leaking = replace(task, groups=np.arange(40))
+    assert (judged(leaking, tmp_path).argmax(axis=1) == labels).mean() > 0.85
+
+
+def test_a_class_in_one_group_cannot_be_judged(tmp_path: Path) -> None:
+    task = make_task()
+    with pytest.raises(ModelError, match="two groups or more, but lying stands in 1"):
+        judged(replace(task, groups=np.where(task.labels == 0, 0, task.groups + 1)), tmp_path)

@@ -1,0 +1,1 @@
+"""`mtl data clean`: images whose label is probably wrong, to look at and to correct."""
