@@ -25,7 +25,7 @@ from stages import STAGES
 __all__ = ["CACHES", "Diagnosis", "Finding", "clean_cache", "examine"]
 
 CACHES = (
-    "bags", "classical", "copies", "damaged", "features", "locks", "logs", "masks", "names", "origins", "precision", "preprocess", "rendered", "stacked", "stores",
+    "bags", "classical", "copies", "damaged", "features", "locks", "logs", "masks", "names", "origins", "pace", "precision", "preprocess", "rendered", "stacked", "stores",
 )  # fmt: skip
 """Folders that mtl makes in its cache; nothing else is ever deleted."""
 _TIGHT = 2 * 1024**3  # bytes
