@@ -125,22 +125,28 @@ class SuperLinkGrid(HttpGrid):
         return sorted(self.admitted)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """Return an answer to every message: an error where a client is gone, was started again, or takes too long."""
+        """Return an answer to every message: an error where a client is gone, was started again, or takes too long.
+
+        Who comes meanwhile is greeted, so that the next round finds it.
+        """
         waiting, end = self._sent(list(messages)), time.monotonic() + (timeout or self.timeout)
+        since = dict(self._since)
         found: list[Message] = []
         while waiting:
             found += self._answers(waiting)
             online, late = self._online(), time.monotonic() > end
             for name, message in list(waiting.items()):
                 node, why = message.metadata.dst_node_id, ""
-                if online.get(node) != self._since.get(node):
+                if online.get(node) != since.get(node):
                     why = "It was gone before it had answered."
                 elif late:
                     why = f"It did not answer within {timeout or self.timeout:g} seconds."
                 if why:
                     found.append(_error(why, waiting.pop(name)))
                     self._forget({name})
-            time.sleep(_PAUSE if waiting else 0)
+            if waiting:
+                self.get_node_ids()
+                time.sleep(_PAUSE)
         return found
 
     def finish(self) -> None:

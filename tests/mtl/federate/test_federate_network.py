@@ -148,7 +148,7 @@ def test_rounds_go_on_whatever_one_client_does(rendered: Path, tmp_path: Path, k
     )  # both hold the same images
     run = tmp_path / "runs" / "tiny-federated"
     image = np.zeros((40, 50, 3), np.uint8)
-    ours, theirs = (mtl.load(path).predict(image).probabilities for path in (run, told["model"]))
+    ours, theirs = (mtl.load(path).predict(image).probabilities for path in (run, tmp_path / told["model"]))
     assert ours == pytest.approx(theirs)
     assert "stayed with their clients" in (run / "report.html").read_text()
 
