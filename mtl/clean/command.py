@@ -32,6 +32,7 @@ from stages.task import Task
 __all__ = ["Cleaned", "clean_labels"]
 
 _MISTAKES = 24
+_PAIRS = 12
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ class Cleaned:
         ]
 
     def pairs(self) -> list[tuple[str, str, int]]:
-        """Return label, suggestion and how many, the most frequent first."""
+        """Return label, suggestion and how many, the most frequent first; a dozen at most."""
         count = Counter((row["label"], row["suggested"]) for row in self.rows())
-        return [(*pair, number) for pair, number in count.most_common()]
+        return [(*pair, number) for pair, number in count.most_common(_PAIRS)]
 
     def sentence(self) -> str:
         """Return the result for a person."""
