@@ -97,7 +97,7 @@ def noisy_or(single: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
 
     Examples:
         >>> single = torch.tensor([[[0.9, 0.1], [0.8, 0.2]]]).log()
-        >>> noisy_or(single, torch.tensor([[True, True]])).exp().numpy().round(2).tolist()
+        >>> noisy_or(single, torch.tensor([[True, True]])).exp().double().numpy().round(2).tolist()
         [[0.72, 0.28]]
     """
     counted = there[..., None]

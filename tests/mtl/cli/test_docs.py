@@ -49,6 +49,7 @@ SMALL = {
     "run --config maaliw2022": f"{LEARN} --set single_cell.data.limit=6 --set multi_cell.data.limit=4",
     "run --config stage1-continued": f"{LEARN} --set imagenet.proceed.train.epochs=2 --set imagenet.proceed.preprocess.image_size=32 "
     "--set imagenet.proceed.train.batch_size=4",
+    "run --time-budget": LEARN.replace("--epochs 1 ", ""),
     "run --folds": f"{LEARN} --folds 3 --workers 1",
     "run": LEARN,
     "ensemble": "--set resamples=100",

@@ -86,7 +86,8 @@ def test_privacy_stands_where_it_is_looked_for(desk: Path) -> None:
     page = unescape((desk / "runs/tiny-federated/report.html").read_text())
     assert told["guarantee"] in page
     assert "noisy least squares" not in page  # that is a system of the comparison
-    assert "each client tells two sums with Gaussian noise, once" in page
+    assert "Each client tells two sums over" in page
+    assert "dimensions of the features with Gaussian noise, once; the dimensions are drawn at random." in page
     assert "Round by round" not in page
     assert "http" not in page.split("</style>")[1].split("<h2>How to run it again")[0]
 

@@ -13,7 +13,17 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from stages.errors import ModelError
-from stages.learners.federated.least_squares import head_weights, noisy_sums, projected, projection, solve
+from stages.learners.federated.least_squares import (
+    CONSTANT,
+    SENSITIVITY,
+    SHARE,
+    SHARPNESS,
+    head_weights,
+    noisy_sums,
+    projected,
+    projection,
+    solve,
+)
 from stages.learners.federated.privacy import analytic_gaussian, budget_of, noise_for, spent_by
 from stages.learners.federated.settings import FederateSettings
 
@@ -80,11 +90,13 @@ def test_sums_have_the_noise_that_they_say() -> None:
     told = FederateSettings(dp="least-squares", epsilon=1.0, dimensions=40)
     random = np.random.default_rng(0)
     features, labels = random.normal(size=(100, 60)), random.integers(0, 3, 100)
-    one, other = (noisy_sums(features, labels, 3, told, 0, noise) for noise in (1, 2))
+    one, other = (noisy_sums(features, labels, 3, told, 0, [noise]) for noise in (1, 2))
     np.testing.assert_array_equal(one.squares, one.squares.T)
-    spread = ((one.squares - other.squares) * 100)[np.triu_indices(40)].std() / np.sqrt(2)
-    assert spread == pytest.approx(one.sigma, rel=0.1)
-    assert one.sigma == analytic_gaussian(1.0, 1e-5, np.sqrt(2))
+    upper = ((one.squares - other.squares) * 100)[np.triu_indices(41)].std() / np.sqrt(2)
+    assert upper * np.sqrt(SHARE) == pytest.approx(one.sigma, rel=0.1)
+    products = ((one.products - other.products) * 100).std() / np.sqrt(2)
+    assert products * np.sqrt(1 - SHARE) == pytest.approx(one.sigma, rel=0.2)
+    assert one.sigma == analytic_gaussian(1.0, 1e-5, SENSITIVITY)
 
 
 @settings(max_examples=25, deadline=None)
@@ -96,21 +108,22 @@ def test_one_image_moves_the_sums_no_further_than_their_sensitivity(seed: int, r
     told = FederateSettings(dp="least-squares", epsilon=1000.0, dimensions=5)
     kept = np.arange(30) != row
     whole, less = (
-        noisy_sums(features[part], labels[part], 3, told, 0, 1) for part in (np.ones(30, bool), kept)
+        noisy_sums(features[part], labels[part], 3, told, 0, [1]) for part in (np.ones(30, bool), kept)
     )
     apart = 30 * whole.squares - 29 * less.squares, 30 * whole.products - 29 * less.products
     # The same noise is in both, and goes away.
     upper = np.triu(apart[0])
-    assert np.sqrt((upper**2).sum() + (apart[1] ** 2).sum()) <= np.sqrt(2) + 1e-9
+    moved = SHARE * (upper**2).sum() + (1 - SHARE) * (apart[1] ** 2).sum()
+    assert np.sqrt(moved) <= SENSITIVITY + 1e-9
 
 
 def test_the_head_says_what_the_solution_says() -> None:
     random = np.random.default_rng(0)
-    features, weights = random.normal(size=(7, 20)), random.normal(size=(5, 3))
+    features, weights = random.normal(size=(7, 20)), random.normal(size=(6, 3))
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    np.testing.assert_allclose(
-        unit @ head_weights(weights, 20, 4).T, 10 * projected(features, 5, 4) @ weights
-    )
+    dense, bias = head_weights(weights, 20, 4)
+    said = np.sqrt(1 - CONSTANT**2) * projected(features, 5, 4) @ weights[:-1] + CONSTANT * weights[-1]
+    np.testing.assert_allclose(unit @ dense.T + bias, SHARPNESS * said)
     rows = projection(20, 5, 4)
     np.testing.assert_allclose(rows @ rows.T, np.eye(5), atol=1e-12)
 
