@@ -27,15 +27,24 @@ from fastai.vision.all import (
     set_seed,
     vision_learner,
 )
-from shared import BACKBONE, Clock, cold_cache, f1, part, print_ratios, start_weights, taleqani
+from shared import (
+    BACKBONE,
+    HEADER,
+    Clock,
+    f1,
+    our_votes,
+    part,
+    print_ratios,
+    row_of,
+    start_weights,
+    taleqani,
+)
 
 from mtl.presets import PRESETS
-from stages.assemble import Assembled, make_task
+from stages.assemble import Assembled
 from stages.learners.network.loading import load_state
 from stages.learners.network.weights import WeightRecord
 from stages.learners.stacked.model import StackedLearner
-from stages.preprocess import Preprocess
-from stages.settings import StageSettings
 from stages.splits.split import Split
 
 
@@ -83,22 +92,6 @@ def fastai_votes(
     return np.asarray(votes)
 
 
-def our_votes(
-    settings: StageSettings,
-    data: Assembled,
-    split: Split,
-    weights: tuple[WeightRecord, Path],
-    seed: int,
-    clock: Clock,
-) -> np.ndarray:
-    """Read, describe and fit as a preset does, and return votes on the test part."""
-    with cold_cache(), tempfile.TemporaryDirectory() as folder:
-        with clock.ran():
-            task = make_task(data, split, Preprocess(settings.preprocess))
-            model, _ = StackedLearner(settings, *weights, seed).fit(task, Path(folder))
-        return model.prepared_probabilities(task.images[task.rows["test"]])
-
-
 def main() -> None:
     """Print a row a seed, and the ratios."""
     parser = argparse.ArgumentParser(
@@ -112,21 +105,19 @@ def main() -> None:
     )
     labels = part(data, split, "test")[1]
     rows: list[tuple[Clock, Clock]] = []
-    print("| seed | who | wall s | processor s | macro F1 |\n|---|---|---|---|---|", flush=True)
+    print(HEADER, flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         weights = start_weights(Path(scratch))
         for seed in range(given.seeds):
             clocks, scores = (Clock(), Clock()), []
             for who, clock in zip(("ours", "fastai"), clocks, strict=True):
                 if who == "ours":
-                    votes = our_votes(settings, data, split, weights, seed, clock)
+                    learner = StackedLearner(settings, *weights, seed)
+                    votes = our_votes(learner, data, split, settings, clock)
                 else:
                     votes = fastai_votes(data, split, 128, weights, seed, clock)
                 scores.append(f1(labels, votes))
-                print(
-                    f"| {seed} | {who} | {clock.wall:.1f} | {clock.processor:.1f} | {scores[-1]:.4f} |",
-                    flush=True,
-                )
+                print(row_of(seed, who, clock, scores[-1]), flush=True)
             if scores[0] >= scores[1]:
                 rows.append(clocks)
     print(f"{len(rows)} of {given.seeds} seeds reach fastai's macro F1")

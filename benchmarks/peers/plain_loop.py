@@ -16,15 +16,25 @@ import numpy as np
 import timm
 import torch
 from PIL import Image
-from shared import BACKBONE, Clock, cold_cache, f1, part, print_ratios, start_weights, taleqani
+from shared import (
+    BACKBONE,
+    HEADER,
+    Clock,
+    f1,
+    our_votes,
+    part,
+    print_ratios,
+    row_of,
+    start_weights,
+    taleqani,
+)
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from stages.assemble import Assembled, make_task
+from stages.assemble import Assembled
 from stages.learners.network.loading import load_state
 from stages.learners.network.model import NetworkLearner
 from stages.learners.network.weights import WeightRecord
-from stages.preprocess import Preprocess
 from stages.settings import StageSettings
 from stages.splits.split import Split
 
@@ -86,17 +96,6 @@ def plain_votes(
         return torch.cat([network(images) for images, _ in tests]).numpy()
 
 
-def our_votes(
-    data: Assembled, split: Split, settings: StageSettings, weights: Weights, seed: int, clock: Clock
-) -> np.ndarray:
-    """Train as `mtl run` does and return votes on the test part."""
-    with cold_cache(), tempfile.TemporaryDirectory() as folder:
-        with clock.ran():
-            task = make_task(data, split, Preprocess(settings.preprocess))
-            model, _ = NetworkLearner(settings, *weights, seed).fit(task, Path(folder))
-        return model.prepared_probabilities(task.images[task.rows["test"]])
-
-
 def main() -> None:
     """Print a row a seed and who, and the ratios."""
     parser = argparse.ArgumentParser(
@@ -110,17 +109,19 @@ def main() -> None:
     settings, data, split = taleqani(f"multi_cell.train.epochs={given.epochs}", *limit)
     labels = part(data, split, "test")[1]
     clocks: dict[str, list[Clock]] = {"ours": [], "plain loop": []}
-    print("| seed | who | wall s | processor s | macro F1 |\n|---|---|---|---|---|", flush=True)
+    print(HEADER, flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         weights = start_weights(Path(scratch))
         for seed in range(given.seeds):
-            for who, votes_of in (("ours", our_votes), ("plain loop", plain_votes)):
+            for who, own in clocks.items():
                 clock = Clock()
-                score = f1(labels, votes_of(data, split, settings, weights, seed, clock))
-                clocks[who].append(clock)
-                print(
-                    f"| {seed} | {who} | {clock.wall:.1f} | {clock.processor:.1f} | {score:.4f} |", flush=True
-                )
+                if who == "ours":
+                    learner = NetworkLearner(settings, *weights, seed)
+                    votes = our_votes(learner, data, split, settings, clock)
+                else:
+                    votes = plain_votes(data, split, settings, weights, seed, clock)
+                own.append(clock)
+                print(row_of(seed, who, clock, f1(labels, votes)), flush=True)
     for what in ("wall", "processor"):
         ours, plain = ([getattr(clock, what) for clock in own] for own in clocks.values())
         print_ratios(what, ours, plain)

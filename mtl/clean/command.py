@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from mtl.clean.settings import CleanLabels
 from mtl.clean.suspects import Suspects, find_suspects
+from mtl.config import STAGE_FIELDS
 from mtl.errors import RunError
+from mtl.extras import check_extra
 from mtl.progress import Reporter, Steps
 from mtl.records import LearnedRecord
 from mtl.report.page import render_page
@@ -100,9 +102,9 @@ class Cleaned:
         pairs = [
             f"  {number:>5}  {label} that look like {suggested}" for label, suggested, number in self.pairs()
         ]
-        flag = "single" if self.record.number == 2 else "multi"
+        flag = STAGE_FIELDS[self.record.number].replace("_", "-")
         again = (
-            f"Correct the column `label` of {table}, then: mtl run --{flag}-cell manifest:{table}"
+            f"Correct the column `label` of {table}, then: mtl run --{flag} manifest:{table}"
             if self.runnable
             else f"Wrote {table}; several images share a file here, so correct the source of these labels itself"
         )
@@ -125,6 +127,7 @@ def clean_labels(run: Path, out: Path | None, settings: CleanLabels, command: st
         MissingExtraError: If cleanlab is not installed.
         StagesError: If data cannot be read, or a class stands in one group alone.
     """
+    check_extra("clean")
     folder = StageFolder(locate(run, settings.chain, settings.stage))
     record = folder.learned_record()
     with Reporter() as reporter:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mtl.errors import MissingExtraError
+from mtl.extras import missing_extra
 
 __all__ = ["Suspects", "find_suspects"]
 
@@ -40,9 +40,7 @@ def find_suspects(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.f
     try:
         from cleanlab.filter import find_label_issues
     except ImportError as error:
-        raise MissingExtraError(
-            "Expected the extra `clean` for suspects of wrong labels, but cleanlab is not installed; do pip install 'mtl[clean]'"
-        ) from error
+        raise missing_extra("clean", "cleanlab") from error
     rows = find_label_issues(
         labels,
         probabilities,

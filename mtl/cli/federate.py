@@ -230,9 +230,9 @@ def keys(
             "Expected `--host` for the keys of a server or `--client` for those of a client, but got both or neither; do give one"
         )
 
-    from mtl.federate.extra import check_extra
+    from mtl.extras import check_extra
 
-    check_extra()
+    check_extra("federated")
     from mtl.federate.keys import make_client_key, make_server_keys
 
     made = make_client_key(folder, client_name) if client_name else make_server_keys(folder, str(host))

@@ -18,8 +18,8 @@ from flwr.clientapp import ClientApp
 
 from mtl.config import STAGE_FIELDS
 from mtl.errors import ConfigError
+from mtl.extras import check_extra
 from mtl.federate.content import ClientScore, client_scores, text
-from mtl.federate.extra import check_extra
 from mtl.federate.plan import Plan, read_plan, score_json, told
 from mtl.federate.settings import ClientSettings, FederatedExperiment
 from mtl.progress import Reporter, Steps
@@ -85,7 +85,7 @@ def join(settings: ClientSettings, runs: Path) -> Joined:
         MtlError: If the server is not there or not the right one, if its plan is refused, or the images do not fit it.
         KeyboardInterrupt: If stopped; the same call goes on.
     """
-    check_extra()
+    check_extra("federated")
     source = parse_source(settings.data, "--data")
     if not source.folder.exists():
         raise DataError(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mtl.extras import check_extra
 from mtl.federate.content import ClientScore, FederateContent, client_scores
-from mtl.federate.extra import check_extra
 from mtl.federate.settings import FederatedExperiment
 from mtl.loading import dump_settings
 from mtl.progress import Reporter
@@ -79,7 +79,7 @@ def simulate(
         StagesError: If data, weights or training fail.
         KeyboardInterrupt: If stopped; the same call goes on.
     """
-    check_extra()
+    check_extra("federated")
     from mtl.federate.maker import FederatedMaker
 
     folder = RunFolder(runs / f"{experiment.name}-federated")

@@ -12,9 +12,9 @@ import numpy as np
 from flwr.app import Message
 
 from mtl.errors import ConfigError
+from mtl.extras import check_extra
 from mtl.federate.command import FederateResult, finish
 from mtl.federate.content import ClientScore
-from mtl.federate.extra import check_extra
 from mtl.federate.keys import CERTIFICATE, KEY, client_keys
 from mtl.federate.plan import END, Plan, read_end, read_record, told
 from mtl.federate.public import public_basis
@@ -61,7 +61,7 @@ def serve(
         StagesError: If weights or rounds fail.
         KeyboardInterrupt: If stopped; the same call goes on.
     """
-    check_extra()
+    check_extra("federated")
     last = experiment.stages[-1]
     settings = experiment.stage(last)
     if experiment.stages != (1, last) and start is None:
@@ -80,9 +80,9 @@ def serve(
     folder = RunFolder(runs / f"{experiment.name}-federated")
     with folder.lock(), Reporter() as reporter:
         folder.claim("federate-server")
-        parent = find_start(start, experiment) if start else None
+        begin = find_start(start, experiment) if start else None
         check_backbones(experiment)
-        parent = parent or imagenet_stage(experiment, folder, reporter, experiment.weights)
+        parent = begin or imagenet_stage(experiment, folder, reporter, experiment.weights)
         write_text(folder.path / "config.yaml", dump_settings(experiment))
         stage = STAGES[last]
         told_plan = experiment.plan().model_dump(mode="json")
@@ -91,7 +91,7 @@ def serve(
         bar = f"stage {last}  {stage.title}, federated"
         server = _Server(experiment, parent, done, reporter, bar)
         scores = server.run(keys)
-        return finish(experiment, folder, [parent, done], command, scores, None)
+        return finish(experiment, folder, [parent, done], command, scores, None, begin)
 
 
 class _Server:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mtl.config import STAGE_FIELDS
 from mtl.errors import FailedError
 from mtl.find_lr.settings import FindRateSettings
 from mtl.progress import Reporter, Steps
@@ -128,11 +129,10 @@ def _swept(settings: FindRateSettings, run: RunFolder, reporter: Steps, start: P
             f"Expected a training that bears some steps, but its loss broke after {len(sweep.rates)}; do lower `find_lr.lowest`"
         )
     name = "head_learning_rate" if plan.head else "learning_rate"
-    part = "multi_cell" if number == 3 else "single_cell"
     return FoundRate(
         run.path / "find-lr" / f"{number}-{name}",
         number,
-        f"{part}.train.{name}",
+        f"{STAGE_FIELDS[number]}.train.{name}",
         getattr(learning.train, name),
         sweep,
         data[number].name,

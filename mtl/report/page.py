@@ -1,4 +1,4 @@
-"""One HTML page from a room's template and the style that all pages share."""
+"""One HTML page from a room's template and the style that all reports share."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from typing import Any
 __all__ = ["render_page"]
 
 
-def render_page(package: str, filters: Mapping[str, Callable[..., Any]] | None = None, **content: Any) -> str:
+def render_page(
+    package: str,
+    filters: Mapping[str, Callable[..., Any]] | None = None,
+    template: str = "report",
+    **content: Any,
+) -> str:
     """Return the page of a room: styles inside, nothing loaded from elsewhere, all text escaped.
 
     Args:
-        package: The room whose `report.html.j2` is filled, such as `mtl.run`.
+        package: The room whose template is filled, such as `mtl.run`.
         filters: The template's own filters.
+        template: Its name, without `.html.j2`.
         content: What the template shows; a name that is missing is an error.
     """
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -26,4 +32,4 @@ def render_page(package: str, filters: Mapping[str, Callable[..., Any]] | None =
         lstrip_blocks=True,
     )
     environment.filters.update(filters or {})
-    return environment.get_template("report.html.j2").render(**content)
+    return environment.get_template(f"{template}.html.j2").render(**content)

@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 
 from mtl import __version__
 from mtl.predict.predictor import Predictor
+from mtl.report.page import render_page
 from mtl.serve import desk as desks
 from mtl.serve.guard import COOKIE, Guard
 from mtl.serve.intake import RefusedError, take_in
@@ -231,15 +232,6 @@ def _file(content: str | bytes, name: str, kind: str) -> Response:
 
 
 def _filled(template: str, **content: Any) -> HTMLResponse:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("mtl.serve", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     return HTMLResponse(
-        environment.get_template(f"{template}.html.j2").render(notice=NOTICE, version=__version__, **content)
+        render_page("mtl.serve", template=template, notice=NOTICE, version=__version__, **content)
     )

@@ -7,7 +7,8 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mtl.errors import ConfigError, MissingExtraError
+from mtl.errors import ConfigError
+from mtl.extras import check_extra
 from mtl.predict.patients import PATIENT
 from mtl.predict.predictor import Predictor
 from mtl.serve.settings import ServeSmears
@@ -28,15 +29,11 @@ def serve_runs(runs: Sequence[Path], settings: ServeSmears, say: Callable[[str],
         ConfigError: If two runs have one name, or the address cannot be listened on.
         RunError: If a run is not finished.
     """
-    try:
-        import python_multipart  # noqa: F401 - FastAPI needs it for uploads
-        import uvicorn
+    check_extra("serve")
+    import uvicorn
 
-        from mtl.serve.app import create_app
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Expected {error.name} to be installed, but it is not; do `pip install 'mtl[serve]'`"
-        ) from error
+    from mtl.serve.app import create_app
+
     names = [run.resolve().name for run in runs]
     if len(set(names)) < len(names):
         raise ConfigError(f"Expected runs of different names, but got {', '.join(names)}; do rename a folder")

@@ -13,7 +13,7 @@ from mtl.segment.inputs import Job, unique_stems
 from mtl.serve.settings import Limits
 from segmentation.files import write_bytes
 from stages.data.images import check_header
-from stages.data.problems import show
+from stages.data.problems import BROKEN_ZIP, show
 from stages.data.tree import IMAGE_SUFFIXES
 from stages.errors import DataError
 
@@ -127,7 +127,7 @@ def _unpacked(name: str, stream: BinaryIO, limits: Limits) -> Iterator[tuple[str
                     "__MACOSX"
                 ):
                     yield entry.filename, archive.read(entry)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except BROKEN_ZIP as error:
         raise RefusedError(
             f"Expected {_checked(name)} to be a whole archive without a password, but it cannot be read; do pack it again"
         ) from error

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from mtl.errors import ConfigError, MissingExtraError, RunError
+from mtl.errors import ConfigError, RunError
+from mtl.extras import check_extra
 from mtl.tune.address import storage_address, without_password
 from mtl.tune.storage import open_storage
 from mtl.tune.study import load_plan
@@ -32,12 +33,9 @@ def serve(
         RunError: If there is no study.
         ConfigError: If the address cannot be listened on.
     """
-    try:
-        from optuna_dashboard import wsgi
-    except ImportError as error:
-        raise MissingExtraError(
-            "Expected optuna-dashboard to be installed, but it is not; do `pip install 'mtl[dashboard]'`"
-        ) from error
+    check_extra("dashboard")
+    from optuna_dashboard import wsgi
+
     folder = folder or _newest(runs)
     plan, _ = load_plan(folder, storage)
     opened = open_storage(plan.storage, folder)

@@ -12,7 +12,7 @@ from stages.classical_settings import ClassicalSettings
 from stages.errors import ModelError
 from stages.learners.classical.pipelines import candidates, make_pipeline
 
-__all__ = ["Fold", "fit_pipeline", "inner_folds"]
+__all__ = ["Fold", "fit_pipeline", "grouped_folds", "inner_folds"]
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -86,8 +86,6 @@ def inner_folds(labels: Labels, groups: Labels, count: int, names: tuple[str, ..
     Raises:
         ModelError: If a class stands in a single group.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     owners = {int(one): np.unique(groups[labels == one]) for one in np.unique(labels)}
     scarce = min(owners, key=lambda one: len(owners[one]))
     if len(owners[scarce]) < 2:
@@ -96,6 +94,21 @@ def inner_folds(labels: Labels, groups: Labels, count: int, names: tuple[str, ..
             f"{names[scarce]} has 1; do leave rare classes out by `data.least_groups`, or tune nothing with "
             "`classical.candidates=1` and a learner other than svm"
         )
+    return grouped_folds(labels, groups, count, seed)
+
+
+def grouped_folds(labels: Labels, groups: Labels, count: int, seed: int) -> list[Fold]:
+    """Return folds as (rows that train, rows that are tested), classes dealt evenly; see `inner_folds`.
+
+    Args:
+        labels: Class indices, (M,); each class in two groups or more.
+        groups: (M,).
+        count: Of the folds; where so few groups hold a class that it would be missing somewhere there are fewer or more.
+        seed: Of the assignment.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    owners = {int(one): np.unique(groups[labels == one]) for one in np.unique(labels)}
     if count <= min(len(np.unique(groups)), np.bincount(labels).max()):
         dealer = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
         with warnings.catch_warnings():

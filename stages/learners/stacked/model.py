@@ -12,7 +12,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import StratifiedGroupKFold
 
 from segmentation.cache import cached_array
 from segmentation.engine import pick_device
@@ -21,6 +20,7 @@ from segmentation.settings import Hardware
 from stages.errors import ModelError
 from stages.learners.at_rest import LearnerAtRest
 from stages.learners.classical.colour import colour_histogram
+from stages.learners.classical.fitting import grouped_folds
 from stages.learners.classical.saving import load_pipelines, save_pipelines
 from stages.learners.model import Fitting, Floats, Image, Model
 from stages.learners.network.backbones import rebuild_backbone
@@ -268,9 +268,10 @@ def _dealt(task: Task, folds: int, seed: int) -> Any:
         raise ModelError(
             f"Expected every class to stand in two groups or more, but {least} stands in {groups[least]}; do leave it out, or add data"
         )
-    dealer = StratifiedGroupKFold(min(folds, groups[least]), shuffle=True, random_state=seed)
     parted = np.zeros(len(task.labels), np.int64)
-    for number, (_, out) in enumerate(dealer.split(parted, task.labels, task.groups)):
+    for number, (_, out) in enumerate(
+        grouped_folds(task.labels, task.groups, min(folds, groups[least]), seed)
+    ):
         parted[out] = number
     return parted
 

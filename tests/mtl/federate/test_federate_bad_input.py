@@ -17,7 +17,7 @@ from conftest import called
 
 from mtl.cli.app import app
 from mtl.errors import ConfigError, MissingExtraError
-from mtl.federate.extra import check_extra
+from mtl.extras import check_extra
 from mtl.federate.settings import FederatedExperiment
 from mtl.loading import load_settings
 
@@ -102,7 +102,7 @@ def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(importlib.util, "find_spec", find)
     with pytest.raises(MissingExtraError, match=r"opacus.*mtl\[federated\]"):
-        check_extra()
+        check_extra("federated")
 
 
 def test_two_chains_are_not_federated() -> None:

@@ -17,6 +17,13 @@ from mtl.predict.predictor import Predictor
 from mtl.serve.intake import RefusedError, take_in
 from mtl.serve.settings import Limits
 
+
+def torn(archive: bytes) -> bytes:
+    """Return an archive whose compressed bytes are none of its method, which `zlib` says and not `zipfile`."""
+    begin = 30 + int.from_bytes(archive[26:28], "little") + int.from_bytes(archive[28:30], "little")
+    return archive[:begin] + b"\xff" * 4 + archive[begin + 4 :]
+
+
 HTML = b"<html><script>alert(1)</script></html>"
 HOSTILE = {
     "a bomb": (files(bomb__png=claims(30_000, 30_000)), 422),
@@ -33,6 +40,7 @@ HOSTILE = {
     "a ZIP bomb": (files(bomb__zip=packed(a__png=bytes(70_000_000))), 413),
     "a ZIP file that leads out": (files(out__zip=packed_names({"../x.png": png()})), 422),
     "a ZIP file that is none": (files(broken__zip=b"PK\x03\x04 and nothing more"), 422),
+    "a ZIP file that cannot be unpacked": (files(torn__zip=torn(packed(a__png=bytes(4096)))), 422),
     "a ZIP file in a ZIP file": (files(nested__zip=packed(inner__zip=packed(a__png=png()))), 422),
     "the same name twice": ([*files(a__png=png()), *files(a__png=png(seed=1))], 422),
 }  # fmt: skip
