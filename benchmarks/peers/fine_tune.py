@@ -64,7 +64,9 @@ def fastai_votes(
         known = [*files["train"][0], *files["validation"][0]]
         count = len(files["train"][0])
         sets = Datasets(
-            known, [[PILImage.create], [label.__getitem__]], splits=[range(count), range(count, len(known))]
+            known,
+            [[PILImage.create], [lambda path: label[path]]],
+            splits=[range(count), range(count, len(known))],
         )
         loaders = sets.dataloaders(
             bs=64,
