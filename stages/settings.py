@@ -200,8 +200,7 @@ class TrainSettings(Settings):
     decay: Annotated[float, Field(gt=0, le=1)] = Field(0.96, description="exponential: factor per epoch")
     warmup: Fraction = Field(0.1, description="cosine: fraction of steps that rise to the peak")
     policy: Literal["frozen", "film", "full", "gradual", "layer_decay"] = Field(
-        "full",
-        description="which layers learn; film: the head, and scale and shift of the backbone's normalisation layers",
+        "full", description="which layers learn; film: the head, and scale and shift of normalisation"
     )
     unfreeze_every: Annotated[int, Field(ge=1)] = Field(
         1, description="gradual: epochs between two unfreezings"

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mtl.errors import ConfigError
 from mtl.extras import check_extra
 from mtl.federate.command import FederateResult, simulate
@@ -36,7 +34,7 @@ class Picked:
 
     Attributes:
         backbone: Its name.
-        validation: Accuracy on the validation part after training in one place: what it was picked by.
+        validation: Accuracy on the validation part after training in one place, of the epoch that was kept: what it was picked by.
         central: Scores of that training on the test part; None without test images.
         federated: Scores of its federation on the same images; None where it was not picked.
         lead: Macro F1 federated minus in one place, on the same images.
@@ -194,12 +192,12 @@ def _centralised(
 
 
 def _validation(stage: StageFolder) -> float:
-    if not (stage.path / "validation.csv").is_file():
+    kept = stage.history()[stage.learned_record().best_epoch]
+    if "validation_accuracy" not in kept:
         raise ConfigError(
             "Expected a validation part to pick backbones on, but got none; do set `split.validation` above 0"
         )
-    said = stage.predictions("validation.csv")
-    return float(np.mean(np.array(said.labels) == np.array(said.predicted)))
+    return kept["validation_accuracy"]
 
 
 def _evaluation(stage: StageFolder) -> Evaluation | None:

@@ -168,12 +168,12 @@ class _Samples(GradSampleModule):  # type: ignore[misc]
                 )  # attention has no rule of its own under `vmap`: slow
                 self.capture_backprops_hook(layer, None, (gradient,), "mean", batch_first=True)
 
-        said.register_hook(pulled)
+        said.register_hook(pulled)  # type: ignore[no-untyped-call]
 
 
 def _fixed_norm_samples(
     layer: FixedNorm, asked: Sequence[torch.Tensor], pull: torch.Tensor
-) -> dict[nn.Parameter, torch.Tensor]:
+) -> dict[torch.Tensor, torch.Tensor]:
     images = asked[0].to(pull.dtype)
     own = [
         one.detach().expand(len(images), -1).clone().requires_grad_() for one in (layer.weight, layer.bias)
@@ -185,7 +185,7 @@ def _fixed_norm_samples(
 
 def _conv_samples(
     layer: nn.Conv2d, asked: Sequence[torch.Tensor], pull: torch.Tensor
-) -> dict[nn.Parameter, torch.Tensor]:
+) -> dict[torch.Tensor, torch.Tensor]:
     """Return what Opacus returns, group by group: of all pairs of channels it would keep one in `groups`."""
     # Where channels lie last, `unfold` takes the wrong patches, silently; of 1 x 1 images, which lie both ways, `contiguous` is none.
     images = asked[0].to(pull.dtype).clone(memory_format=torch.contiguous_format)
