@@ -28,6 +28,9 @@ __all__ = [
 
 S = TypeVar("S", bound=Settings)
 
+_FEDERATED = ("federate", "pick")
+"""Sections of a configuration that `mtl federate` alone reads."""
+
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
@@ -77,7 +80,8 @@ def load_settings(
     Raises:
         ConfigError: One line that names the key.
     """
-    tree = read_tree(config_path(name)) if isinstance(name, str) else copy.deepcopy(dict(name))
+    tree = copy.deepcopy(dict(name)) if isinstance(name, Mapping) else read_tree(config_path(name))
+    tree = {key: tree[key] for key in tree if key not in _FEDERATED or key in schema.model_fields}
     for key, value in (overrides or {}).items():
         _assign(tree, key, value)
     for text in sets:

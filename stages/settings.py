@@ -199,8 +199,8 @@ class TrainSettings(Settings):
     schedule: Literal["exponential", "cosine", "constant"] = "cosine"
     decay: Annotated[float, Field(gt=0, le=1)] = Field(0.96, description="exponential: factor per epoch")
     warmup: Fraction = Field(0.1, description="cosine: fraction of steps that rise to the peak")
-    policy: Literal["frozen", "full", "gradual", "layer_decay"] = Field(
-        "full", description="which layers learn"
+    policy: Literal["frozen", "film", "full", "gradual", "layer_decay"] = Field(
+        "full", description="which layers learn; film: the head, and scale and shift of normalisation"
     )
     unfreeze_every: Annotated[int, Field(ge=1)] = Field(
         1, description="gradual: epochs between two unfreezings"

@@ -28,7 +28,7 @@ from mtl.cli.options import (
     show,
 )
 from mtl.errors import ConfigError
-from mtl.federate.settings import ClientSettings, NetworkSettings
+from mtl.federate.settings import ClientSettings, NetworkSettings, PickSettings
 from stages.learners.federated.settings import FederateSettings
 
 __all__ = ["app"]
@@ -70,6 +70,8 @@ def simulate(
     epsilon: Epsilon = None,
     delta: Delta = None,
     public: Public = None,
+    best: Annotated[int | None, flag_of(PickSettings, "best")] = None,
+    backbones: Annotated[str | None, flag_of(PickSettings, "backbones")] = None,
     compare: Annotated[
         bool,
         typer.Option(
@@ -96,7 +98,7 @@ def simulate(
     """Learn the last stage of a chain at several clients, in this process.
 
     The groups of each part of the split are dealt to the clients, none to two of them. Stop it with Ctrl-C; the same command
-    goes on behind the last whole round and ends with the same weights.
+    goes on behind the last whole round and ends with the same weights. With --best several backbones are trained in one place first.
     """
     from mtl.config import config_to_continue
     from mtl.federate.settings import FederatedExperiment
@@ -111,8 +113,18 @@ def simulate(
         image_size=image_size, seed=seed,
     )  # fmt: skip
     given |= {"against": "none", **below("federate", plan)}
+    given |= below("pick", given_of(best=best, backbones=backbones))
     base = config if config is not None else config_to_continue(start) if start else "default"
     experiment = load_settings(FederatedExperiment, base, given, sets or ())
+    if experiment.pick.best is not None:
+        if start is not None:
+            raise ConfigError(
+                "Expected `--best` without --from, whose weights are of one backbone, but got both; do leave one out"
+            )
+        from mtl.federate.pick import pick_and_simulate
+
+        show(pick_and_simulate(experiment, runs, as_typed(), compare=compare), as_json)
+        return
 
     from mtl.federate.command import simulate as run
 

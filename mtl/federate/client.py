@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,11 +18,12 @@ from mtl.config import STAGE_FIELDS
 from mtl.errors import ConfigError
 from mtl.extras import check_extra
 from mtl.federate.content import ClientScore, client_scores, text
+from mtl.federate.keys import kept_secret
 from mtl.federate.plan import Plan, read_plan, score_json, told
 from mtl.federate.settings import ClientSettings, FederatedExperiment
 from mtl.progress import Reporter, Steps
 from mtl.runs import RunFolder, stage_key
-from segmentation.files import finite, make_folder, read_json, write_json, write_tensors
+from segmentation.files import finite, make_folder, write_json, write_tensors
 from stages.assemble import Assembled, assemble, make_task, split_stages
 from stages.data.catalogue import parse_source
 from stages.data_settings import DataSettings
@@ -179,7 +178,7 @@ class Hospital:
             raise ConfigError(
                 f"Expected the server's weights to be of {experiment.backbone} as it is here, but they are not; do install the same version of timm on both"
             )
-        secret = _secret(self.folder.path / "secret.json") if experiment.federate.dp != "none" else 0
+        secret = kept_secret(self.folder.path / "secret.json") if experiment.federate.at_clients else 0
         client = learner.client(self.settings.key.stem, self._number(), task, start, shared, own / "training")
         self._client = replace(client, secret=secret, rendered=stage.rendered, unit=stage.unit)
         self._judge = partial(_judged, self._client, learner, experiment, own)
@@ -265,17 +264,6 @@ def _agree(settings: ClientSettings, experiment: FederatedExperiment) -> None:
             raise ConfigError(
                 f"Expected the server's plan to keep to `{flag}` {wish}, but it says {plan}; do agree with who runs it"
             )
-
-
-def _secret(path: Path) -> int:
-    """Return what the noise of this client follows from, drawn once: nobody else may know it."""
-    if not path.is_file():
-        before = os.umask(0o077)
-        try:
-            write_json(path, secrets.randbits(128))
-        finally:
-            os.umask(before)
-    return int(read_json(path))
 
 
 def _digest(state: State) -> str:

@@ -32,6 +32,7 @@ EPSILONS = (1.0, 2.0, 8.0)
 _OPEN = 1000.0
 """Epsilon at which there is next to no noise."""
 FEDERATED = "federated"
+_TRAINED = {"head": "the head", "film": "head and normalisation layers", "full": "all weights"}
 Floats = npt.NDArray[np.float64]
 
 
@@ -150,13 +151,16 @@ def compare_systems(
     folder = done.path / "systems"
     make_folder(folder)
     settings = experiment.federate
-    open_learner = replace(learner, settings=settings.model_copy(update={"dp": "none", "noise": None}))
+    open_learner = replace(
+        learner, settings=settings.model_copy(update={"dp": "none", "noise": None, "dp_train": "head"})
+    )
     clients = open_learner.clients(task, folder / FEDERATED)
     rules = clients[0].learner
     votes = _Votes(task, rules)
+    private_kinds = ("sgd", "least-squares", *(["central"] if settings.dp == "central" else []))
     steps: list[tuple[str, float | None]] = [
         (FEDERATED, None), ("centralised", None), ("alone", None), ("personalised", None),
-        *((f"{dp}, epsilon {epsilon:g}", epsilon) for dp in ("sgd", "least-squares") for epsilon in EPSILONS),
+        *((f"{dp}, epsilon {epsilon:g}", epsilon) for dp in private_kinds for epsilon in EPSILONS),
         ("least-squares, no noise", None),
     ]  # fmt: skip
     raw = []
@@ -185,15 +189,20 @@ def compare_systems(
             dp = name.partition(",")[0]
             told = settings.model_copy(
                 update={"dp": dp, "epsilon": epsilon or _OPEN, "strategy": "fedavg", "noise": None}
+                | ({"dp_train": "head"} if dp == "least-squares" else {})
             )
             private = replace(learner, settings=told)
             model, seconds = _model(own, lambda at, private=private: private.fit(task, at)[0])
-            kind = "DP-SGD on the head" if dp == "sgd" else "noisy least squares"
+            kind = {
+                "sgd": f"DP-SGD on {_TRAINED[settings.dp_train]}",
+                "central": f"central noise on {_TRAINED[settings.dp_train]}: each hospital is hidden",
+            }.get(dp, "noisy least squares")
             if epsilon is None:
                 kind = (
                     f"the same least squares at epsilon {_OPEN:g}: what their noise costs is the difference"
                 )
-            raw.append(_of_one(name, kind, epsilon, votes, model, seconds))
+            said = votes if told.dp_train == "head" else _Votes(task, None)
+            raw.append(_of_one(name, kind, epsilon, said, model, seconds))
     reporter.step("compare", len(steps), len(steps))
     return _judged(raw, task, data, experiment)
 
@@ -201,10 +210,9 @@ def compare_systems(
 class _Votes:
     """What models say of the task's images; a frozen backbone's features are computed once for all of them."""
 
-    def __init__(self, task: Task, rules: NetworkLearner) -> None:
+    def __init__(self, task: Task, rules: NetworkLearner | None) -> None:
         self.task = task
-        bank = rules.bank if rules.settings.train.policy == "frozen" else None
-        self.bank = bank
+        self.bank = rules.bank if rules and rules.settings.train.policy == "frozen" else None
 
     def of(self, model: Model, rows: npt.NDArray[np.int64]) -> Floats:
         """Return votes (N, K) of some rows."""

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from stages.learners.federated.client import Client
     from stages.task import Task
 
-__all__ = ["ClientScore", "FederateContent", "client_scores"]
+__all__ = ["TRAINED", "ClientScore", "FederateContent", "client_scores"]
+
+TRAINED = {
+    "head": "the head on the frozen backbone's features, brought to length 1",
+    "film": "the head, and scale and shift of the backbone's normalisation layers, whose statistics are fixed",
+    "full": "all weights; the statistics of the backbone's batch normalisation are fixed",
+}
+"""What `dp_train` stands for."""
 
 
 @dataclass(frozen=True)

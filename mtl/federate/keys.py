@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,9 +26,18 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from mtl.errors import ConfigError
-from segmentation.files import make_folder, write_text
+from segmentation.files import make_folder, read_json, write_json, write_text
 
-__all__ = ["AUTHORITY", "CERTIFICATE", "KEY", "Keys", "client_keys", "make_client_key", "make_server_keys"]
+__all__ = [
+    "AUTHORITY",
+    "CERTIFICATE",
+    "KEY",
+    "Keys",
+    "client_keys",
+    "kept_secret",
+    "make_client_key",
+    "make_server_keys",
+]
 
 _CURVE = ec.SECP384R1()
 AUTHORITY, CERTIFICATE, KEY, _CLIENTS = "ca.pem", "server.pem", "server.key", "clients"
@@ -179,6 +189,18 @@ def _free(*paths: Path) -> None:
             raise ConfigError(
                 f"Expected {path} not to be there, since keys are never overwritten, but it is; do choose another folder or delete it"
             )
+
+
+def kept_secret(path: Path) -> int:
+    """Return the number of 128 bits that noise follows from, drawn once and kept: nobody else may know it.
+
+    Args:
+        path: Where it is kept.
+    """
+    if not path.is_file():
+        with _for_me_alone():
+            write_json(path, secrets.randbits(128))
+    return int(read_json(path))
 
 
 def _write_secret(path: Path, key: ec.EllipticCurvePrivateKey) -> None:

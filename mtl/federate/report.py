@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mtl.federate.content import FederateContent, text
+from mtl.federate.content import TRAINED, FederateContent, text
 from mtl.report.page import render_page
 
 __all__ = ["federate_html"]
@@ -30,6 +30,7 @@ def federate_html(content: FederateContent) -> str:
         curve=curve,
         picture=picture,
         private=record.settings.dp != "none",
+        trained=TRAINED[record.settings.dp_train],
     )
 
 

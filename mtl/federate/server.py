@@ -15,7 +15,7 @@ from mtl.errors import ConfigError
 from mtl.extras import check_extra
 from mtl.federate.command import FederateResult, finish
 from mtl.federate.content import ClientScore
-from mtl.federate.keys import CERTIFICATE, KEY, client_keys
+from mtl.federate.keys import CERTIFICATE, KEY, client_keys, kept_secret
 from mtl.federate.plan import END, Plan, read_end, read_record, told
 from mtl.federate.public import public_basis
 from mtl.federate.settings import ServedExperiment, split_address
@@ -116,7 +116,12 @@ class _Server:
             experiment.evaluation.flips, lambda done, total, text: reporter.step(bar, done, total, text),
         )  # fmt: skip
         basis = public_basis(base, experiment.federate, reporter.step)
-        self.learner = FederatedLearner(replace(base, basis=basis), experiment.federate, ())
+        self.learner = FederatedLearner(
+            replace(base, basis=basis),
+            experiment.federate,
+            (),
+            kept_secret(stage.path / "secret.json") if experiment.federate.dp == "central" else 0,
+        )
         self.experiment, self.parent, self.stage, self.reporter = experiment, parent, stage, reporter
         self.records: dict[int, ClientRecord] = {}
         self.turned_away: list[RefusedRecord] = []
@@ -140,7 +145,8 @@ class _Server:
             )
             names = self._names(grid)
             self._gather(grid)
-            model, done = self.learner.federate(grid, template, self.stage.path, 1)
+            hospitals = self.experiment.federate.clients
+            model, done = self.learner.federate(grid, template, self.stage.path, hospitals, 1)
             scores = self._ends(grid, done.state)
         self._write(model, done, names, scores, time.perf_counter() - started)
         return tuple(score for score, _ in scores.values())

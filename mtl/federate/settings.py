@@ -12,7 +12,14 @@ from mtl.errors import ConfigError
 from segmentation.settings import Hardware, Settings
 from stages.learners.federated.settings import FederateSettings
 
-__all__ = ["ClientSettings", "FederatedExperiment", "NetworkSettings", "ServedExperiment", "split_address"]
+__all__ = [
+    "ClientSettings",
+    "FederatedExperiment",
+    "NetworkSettings",
+    "PickSettings",
+    "ServedExperiment",
+    "split_address",
+]
 
 
 def split_address(text: str, flag: str, lowest: int = 1) -> tuple[str, int]:
@@ -38,10 +45,36 @@ def split_address(text: str, flag: str, lowest: int = 1) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+class PickSettings(Settings):
+    """Which backbones are tried in one place before the best of them are federated."""
+
+    backbones: tuple[str, ...] = Field(
+        (), description="to train in one place and to pick from, separated by commas"
+    )
+    best: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None, description="federate so many of `pick.backbones`, the best on the validation part"
+    )
+
+    @field_validator("backbones", mode="before")
+    @classmethod
+    def _parted(cls, value: Any) -> Any:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.best is not None and self.best > len(set(self.backbones)):
+            raise ConfigError(
+                f"Expected `--best` to be at most the number of `--backbones`, {len(set(self.backbones))}, but got {self.best}; do name more, or take a "
+                "configuration that does, such as alam2024"
+            )
+        return self
+
+
 class FederatedExperiment(Experiment):
-    """An experiment with one more section, `federate`: its last stage is learned by several clients."""
+    """An experiment with two more sections: how its last stage is learned by several clients, and which backbones it is tried with."""
 
     federate: FederateSettings = FederateSettings()
+    pick: PickSettings = PickSettings()
 
     @model_validator(mode="after")
     def _one_chain(self) -> Self:
@@ -93,6 +126,10 @@ class ServedExperiment(FederatedExperiment):
 
     @model_validator(mode="after")
     def _two_classes(self) -> Self:
+        if self.pick.best is not None:
+            raise ConfigError(
+                f"Expected no `pick.best` over a network, whose server has no images to pick on, but got {self.pick.best}; do leave it out"
+            )
         if len(set(self.server.classes)) < 2 or not all(self.server.classes):
             raise ConfigError(
                 f"Expected `--classes` to name two classes or more, but got {','.join(self.server.classes)!r}; do write for example --classes normal,early,pre"
@@ -102,7 +139,9 @@ class ServedExperiment(FederatedExperiment):
     def plan(self) -> FederatedExperiment:
         """Return what clients are told of it."""
         return FederatedExperiment.model_validate(
-            self.model_dump(mode="json", exclude={"server": True, "hardware": True, "tests": True})
+            self.model_dump(
+                mode="json", exclude={"server": True, "pick": True, "hardware": True, "tests": True}
+            )
         )
 
 

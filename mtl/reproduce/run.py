@@ -15,7 +15,7 @@ from mtl.reproduce.plan import KINDS, Kind, Sizes, experiment_for, scale
 from mtl.reproduce.published import Paper
 from mtl.reproduce.scores import Said, said_of
 from mtl.reproduce.settings import ReproduceSettings
-from mtl.run.backbone import check_backbones
+from mtl.run.backbone import check_backbones, weights_lacking
 from mtl.run.chain import prepare, run_experiment
 from mtl.run.rendered import with_rendered_data
 from mtl.run.scoring import group_name
@@ -125,28 +125,21 @@ class PaperRun:
 
     def _had(self) -> tuple[dict[str, str], dict[str, str]]:
         """Return the backbones whose weights can be had, by the paper's name, and why the others cannot."""
-        found, missing = {}, {}
-        none = self.settings.weights == "none"
-        for system, backbone in self.paper.systems.items():
-            if none and self.settings.stand_in:
-                missing[system] = "not pretrained: --weights none"
-                continue
-            try:
-                self._start(backbone, self.settings.weights)
-            except ModelError as error:
-                missing[system] = str(error)
-            else:
-                found[system] = backbone
-        if missing:
-            for backbone in self.settings.stand_in:
-                self._start(backbone, self.settings.weights)
-                found[f"{backbone} (stand-in)"] = backbone
-        return found, missing
-
-    def _start(self, backbone: str, weights: str) -> None:
-        experiment = self.base.model_copy(update={"backbone": backbone, "weights": weights})
+        systems, weights = self.paper.systems, self.settings.weights
+        base = self.base.model_copy(update={"weights": weights})
         run = RunFolder(self.folder / "runs" / "weights", stages=self.folder / "stages")
-        imagenet_stage(experiment, run, OnOneBar(self.reporter, f"weights for {self.name}"), weights)
+        bar = OnOneBar(self.reporter, f"weights for {self.name}")
+        if weights == "none" and self.settings.stand_in:
+            missing = dict.fromkeys(systems, "not pretrained: --weights none")
+        else:
+            lacking = weights_lacking(base, systems.values(), run, bar)
+            missing = {system: lacking[name] for system, name in systems.items() if name in lacking}
+        found = {system: name for system, name in systems.items() if system not in missing}
+        if missing:
+            for name in self.settings.stand_in:
+                imagenet_stage(base.model_copy(update={"backbone": name}), run, bar, weights)
+                found[f"{name} (stand-in)"] = name
+        return found, missing
 
     def _fitting(self) -> dict[str, str]:
         """Return the backbones that take the planned size; the others are told of."""

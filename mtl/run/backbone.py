@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from mtl.config import STAGE_FIELDS, Experiment
 from mtl.errors import ConfigError
 
-__all__ = ["check_backbones"]
+if TYPE_CHECKING:
+    from mtl.progress import Steps
+    from mtl.runs import RunFolder
+
+__all__ = ["check_backbones", "weights_lacking"]
 
 
 def check_backbones(experiment: Experiment, names: Iterable[str] = ()) -> None:
@@ -31,6 +36,31 @@ def check_backbones(experiment: Experiment, names: Iterable[str] = ()) -> None:
 
     for name in dict.fromkeys(names or (experiment.backbone,)):
         check_backbone(name, {(stage.preprocess.image_size, stage.pool) for stage in stages})
+
+
+def weights_lacking(
+    experiment: Experiment, names: Iterable[str], run: RunFolder, reporter: Steps
+) -> dict[str, str]:
+    """Return why backbones cannot be begun from, by name; the weights of the others are there afterwards.
+
+    Args:
+        experiment: Says where weights come from.
+        names: Of backbones.
+        run: Gets stage 1 of each.
+        reporter: Told about progress.
+    """
+    from mtl.run.stage import imagenet_stage
+    from stages.errors import ModelError
+
+    lacking = {}
+    for name in dict.fromkeys(names):
+        try:
+            imagenet_stage(
+                experiment.model_copy(update={"backbone": name}), run, reporter, experiment.weights
+            )
+        except ModelError as error:
+            lacking[name] = str(error)
+    return lacking
 
 
 def _check_order(experiment: Experiment, chain: tuple[int, ...]) -> None:

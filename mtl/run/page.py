@@ -175,7 +175,7 @@ def _policy(stage: StageContent) -> str:
     )
     loss = "binary cross entropy" if head.activation == "sigmoid" else "cross entropy"
     first = f"the head alone for {_epochs(train.head_epochs)}, then " if train.head_epochs else ""
-    policy = {"full": "all layers", "frozen": "the head alone", "gradual": "layers unfrozen one by one",
+    policy = {"full": "all layers", "frozen": "the head alone", "film": "the head and the normalisation layers", "gradual": "layers unfrozen one by one",
               "layer_decay": "all layers, slower towards the input"}[train.policy]  # fmt: skip
     return (
         f"{head.pool} pooling, {layers}, {head.activation} with {loss}; {first}{policy}; {train.optimizer} at "

@@ -13,7 +13,8 @@ import yaml
 from conftest import called
 
 from mtl.config import Experiment, load_config
-from mtl.loading import config_path
+from mtl.federate.settings import FederatedExperiment
+from mtl.loading import config_path, load_settings
 from stages import STAGES
 from stages.settings import HEADS
 
@@ -114,7 +115,8 @@ def test_every_paper_has_a_table_and_no_table_is_left_over() -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_row_is_what_the_configuration_says(name: str) -> None:
-    values = resolved(load_config(name))
+    schema = FederatedExperiment if name == "alam2024" else Experiment
+    values = resolved(load_settings(schema, name))
     rows = [(key, line.value) for line in TABLES[name] for key in line.keys]
     assert len(dict(rows)) == len(rows), "a key has two rows"
     assert {key: values.get(key, "no such key") for key, _ in rows} == dict(rows)

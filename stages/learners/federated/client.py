@@ -19,7 +19,7 @@ from segmentation.engine import mixed_seed
 from segmentation.files import make_folder, read_json, write_bytes, write_json
 from stages.errors import ModelError
 from stages.learners.federated.least_squares import SENSITIVITY, noisy_sums
-from stages.learners.federated.privacy import Budget, analytic_gaussian
+from stages.learners.federated.privacy import Budget, analytic_gaussian, central_budget
 from stages.learners.federated.private import Private
 from stages.learners.federated.records import ClientRecord
 from stages.learners.federated.settings import FederateSettings
@@ -29,7 +29,7 @@ from stages.learners.network.leg import Leg
 from stages.learners.network.loading import State, load_state
 from stages.learners.network.model import NetworkLearner
 from stages.learners.network.module import stage_loss
-from stages.learners.network.network import Network
+from stages.learners.network.network import Network, learning_names
 from stages.learners.network.training import train_stage
 from stages.task import Task
 
@@ -41,10 +41,13 @@ _ROUNDS = "rounds.json"
 def shared_names(network: Network, learner: NetworkLearner, settings: FederateSettings) -> list[str]:
     """Return the names of the weights that clients tell each other.
 
-    A frozen backbone is the same for all and stays where it is; under FedBN so does batch normalisation (Li et al. 2021).
+    What does not learn is the same for all and stays where it is, as do, with privacy, the statistics of batch normalisation; under FedBN all
+    of batch normalisation does (Li et al. 2021).
     """
-    frozen = learner.settings.train.policy == "frozen"
-    names = [name for name in network.state_dict() if not frozen or name.startswith("head.")]
+    policy, names = learner.settings.train.policy, list(network.state_dict())
+    if policy in ("frozen", "film") or settings.dp != "none":
+        learning = set(learning_names(network, policy))
+        names = [name for name in names if name in learning or name.startswith("head.")]
     if settings.strategy != "fedbn":
         return names
     norms = tuple(f"{name}." for name, layer in network.named_modules() if isinstance(layer, _BatchNorm))
@@ -110,7 +113,7 @@ class Client:
                 state = self.sums()
             else:
                 state, scores = self.train(arrays, number, float(config.get("proximal-mu", 0.0)))  # type: ignore[arg-type]
-            if self.settings.dp != "none":
+            if self.settings.at_clients:
                 scores |= dict(zip(SPENT, self.spent(number), strict=True))
             content = RecordDict(
                 {ARRAYS: ArrayRecord(state), "metrics": MetricRecord({COUNT: self.images, **scores})}
@@ -157,7 +160,9 @@ class Client:
                 )
             private = Private(self.budget.noise, self.settings.clip, self.secret)
         place = rounds.index(number)
-        leg = Leg(place * each, (place + 1) * each, arrays, proximal, private)
+        leg = Leg(
+            place * each, (place + 1) * each, arrays, proximal, private, fixed=self.settings.dp != "none"
+        )
         trained = train_stage(
             self.network(), self.task, self.learner.settings, self.folder, self.seed,
             self.learner.hardware, None, self.learner.bank, None, leg,
@@ -200,6 +205,8 @@ class Client:
         noise = self.budget.noise if self.budget else None
         if self.settings.dp == "least-squares":
             noise = analytic_gaussian(self.settings.epsilon, self.settings.delta, SENSITIVITY)
+        elif self.settings.dp == "central":
+            noise = central_budget(self.settings).noise
         counts = {
             part: np.bincount(self.task.labels[rows], minlength=len(self.task.classes)).tolist()
             for part, rows in self.task.rows.items()

@@ -41,14 +41,14 @@ __all__ = ["FederatedLearner", "federated_settings"]
 def federated_settings(settings: StageSettings, federate: FederateSettings) -> StageSettings:
     """Return the settings that every client trains by: the epochs of all rounds together, and the last of them is kept.
 
-    With privacy the backbone is frozen, features are brought to length 1, and nothing that is released hangs on class counts.
+    With privacy `dp_train` says what learns, features are brought to length 1, and nothing that is released hangs on class counts.
 
     Args:
         settings: Of the stage.
         federate: Of the federation.
 
     Raises:
-        ModelError: If privacy is asked for with a preprocessing that looks at all training images, which it does not cover.
+        ModelError: If privacy is asked for with something that looks at several images, which it does not cover.
     """
     changes: dict[str, object] = {"epochs": federate.epochs, "keep": "last", "patience": None}
     head = settings.head
@@ -58,7 +58,16 @@ def federated_settings(settings: StageSettings, federate: FederateSettings) -> S
                 "Expected no preprocessing that is fitted on training images with --dp, since what it measures is not covered, but got one; "
                 "do set normalise, sharpen and segment.settings.fit off"
             )
-        changes |= {"policy": "frozen", "head_epochs": 0, "balance": "none"}
+        if settings.augment.mixup or settings.augment.cutmix:
+            raise ModelError(
+                "Expected no augmentation that mixes images with --dp, but got mixup or cutmix; do set augment.mixup and augment.cutmix to 0"
+            )
+        if head.batch_norm and federate.dp != "least-squares":
+            raise ModelError(
+                f"Expected a head without batch normalisation, which mixes images, with --dp {federate.dp}, but got one; do set head.batch_norm=false"
+            )
+        policy = "frozen" if federate.dp_train == "head" else federate.dp_train
+        changes |= {"policy": policy, "head_epochs": 0, "balance": "none"}
         head = head.model_copy(update={"unit_norm": True})
         if federate.dp == "least-squares":
             head = HeadSettings(pool=head.pool, unit_norm=True)
@@ -80,11 +89,13 @@ class FederatedLearner:
         base: What every client trains with, before `federated_settings`.
         settings: Of the federation.
         samples: All of the stage, for their groups and sources.
+        secret: That the server's noise follows from, beside the seed that all know; 0 where nothing need be kept from others.
     """
 
     base: NetworkLearner
     settings: FederateSettings
     samples: Sequence[Sample]
+    secret: int = 0
 
     def clients(self, task: Task, folder: Path) -> list[Client]:
         """Return the clients with their tasks, none of them trained.
@@ -155,7 +166,7 @@ class FederatedLearner:
         return model, self.fitting(model, done, time.perf_counter() - started)
 
     def federate(
-        self, grid: Grid, template: Client, folder: Path, clients: int
+        self, grid: Grid, template: Client, folder: Path, clients: int, least: int | None = None
     ) -> tuple[NetworkModel, Federated]:
         """Run the rounds with whoever a grid reaches, and save the model.
 
@@ -163,25 +174,27 @@ class FederatedLearner:
             grid: Reaches the clients.
             template: A client, whose starting weights, classes and preprocessing are those of all.
             folder: Gets the model, and what a stopped call goes on from.
-            clients: How many there must be for a round.
+            clients: How many there are.
+            least: How many there must be for a round; all if None.
 
         Raises:
             ModelError: If no client can be used in a round.
         """
         make_folder(folder / "rounds")
         run = self._sums if self.settings.dp == "least-squares" else self._rounds
-        done = run(grid, template, folder / "rounds", clients)
+        done = run(grid, template, folder / "rounds", clients, least or clients)
         network = template.network()
         network.load_state_dict({**template.initial, **done.state})
         model = self.model(network, template)
         model.save(folder)
         return model, done
 
-    def _rounds(self, grid: Grid, template: Client, folder: Path, clients: int) -> Federated:
+    def _rounds(self, grid: Grid, template: Client, folder: Path, clients: int, least: int) -> Federated:
         settings, rules, progress = self.settings, self.base.settings.train, self.base.progress
         start = {name: template.initial[name] for name in template.shared}
         shapes = {name: tuple(value.shape) for name, value in start.items()}
-        strategy = make_strategy(settings, shapes, len(template.task.classes), clients)
+        secret = (self.base.seed, self.secret)
+        strategy = make_strategy(settings, shapes, len(template.task.classes), least, clients, secret)
 
         def told(number: int, row: Mapping[str, float]) -> None:
             if progress:
@@ -191,12 +204,12 @@ class FederatedLearner:
         monitor = rules.monitor if rules.keep == "best" and settings.dp == "none" else None
         return run_rounds(grid, strategy, start, settings.rounds, folder, monitor, told)
 
-    def _sums(self, grid: Grid, template: Client, folder: Path, clients: int) -> Federated:
+    def _sums(self, grid: Grid, template: Client, folder: Path, clients: int, least: int) -> Federated:
         network, classes = template.network(), len(template.task.classes)
         width = template.learner.settings.head.basis or network.width
         size = min(self.settings.dimensions, width) + 1
         strategy = make_strategy(
-            self.settings, {"squares": (size, size), "products": (size, classes)}, classes, clients
+            self.settings, {"squares": (size, size), "products": (size, classes)}, classes, least
         )
         sigma = analytic_gaussian(self.settings.epsilon, self.settings.delta, SENSITIVITY)
         weights = ask_for_sums(grid, strategy, sigma)
@@ -253,6 +266,7 @@ class FederatedLearner:
             refused=(*refused, *more),
             shared=len(done.state),
             batch_norms=self._norm_note(),
+            drowning=done.drowning,
             test={key.removeprefix("validation_"): value for key, value in (test or {}).items()},
         )
         write_federated(folder, record)
@@ -273,4 +287,8 @@ class FederatedLearner:
             )
         if self.settings.strategy == "fedbn":
             return "Batch normalisation stays with each client; the model of the run has that of the starting weights."
+        if self.settings.dp == "sgd":
+            return "Batch normalisation is replaced while clients train: every channel is scaled and shifted by statistics that stay those of the starting weights."
+        if self.settings.dp == "central" or self._rules().settings.train.policy == "film":
+            return "Batch normalisation keeps the statistics of the starting weights; its scale and shift are averaged like all other weights."
         return "Batch normalisation is averaged like all other weights."

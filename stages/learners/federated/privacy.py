@@ -11,7 +11,7 @@ from stages.errors import ModelError
 from stages.learners.federated.private import private_steps
 from stages.learners.federated.settings import FederateSettings
 
-__all__ = ["Budget", "analytic_gaussian", "budget_of", "noise_for", "spent_by"]
+__all__ = ["Budget", "analytic_gaussian", "budget_of", "central_budget", "noise_for", "spent_by"]
 
 _ACCURACY = 0.01
 """How near the epsilon asked for the noise is chosen to come."""
@@ -21,13 +21,13 @@ _MOST_NOISE = 1e5
 
 @dataclass
 class Budget:
-    """What one client may spend and has spent; neighbours differ in one image.
+    """What one client may spend and has spent; neighbours differ in one image, or, of central privacy, in one client.
 
     Attributes:
         epsilon: At most, in all.
         delta: Of all of it.
-        noise: Noise multiplier of DP-SGD.
-        rate: Probability of an image to be in a batch.
+        noise: Noise multiplier.
+        rate: Probability of an image to be in a batch, or of a client in a round.
         steps: Of a round.
         spent: (RDP, PRV) epsilon after every round that it took part in, by round.
     """
@@ -71,6 +71,16 @@ def budget_of(settings: FederateSettings, images: int, batch_size: int) -> Budge
     rate = min(1.0, batch_size / images)
     noise = settings.noise or noise_for(settings.epsilon, settings.delta, rate, steps * settings.rounds)
     return Budget(settings.epsilon, settings.delta, noise, rate, steps)
+
+
+def central_budget(settings: FederateSettings) -> Budget:
+    """Return the budget of every client for central privacy: all take part in every round, whose noise is added once.
+
+    Args:
+        settings: Of the federation.
+    """
+    noise = settings.noise or noise_for(settings.epsilon, settings.delta, 1.0, settings.rounds)
+    return Budget(settings.epsilon, settings.delta, noise, rate=1.0, steps=1)
 
 
 @cache

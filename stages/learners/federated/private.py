@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
 from segmentation.engine import mixed_seed
-from stages.errors import ModelError
 from stages.learners.network.batches import Batch, StoreDataset
 from stages.learners.network.network import Network
 
@@ -25,7 +23,7 @@ def private_steps(images: int, batch_size: int) -> int:
 
 
 class Private:
-    """What makes the training of a head private.
+    """What makes a training private.
 
     Noise and draws follow from the seed, so that a stopped training goes on as it would have: who knows the seed can take the noise
     away again, and the guarantee is one against others.
@@ -57,31 +55,34 @@ class Private:
         )
 
     def optimizer(
-        self, optimizer: torch.optim.Optimizer, network: Network, images: int, batch_size: int
+        self,
+        optimizer: torch.optim.Optimizer,
+        network: Network,
+        learning: Sequence[str],
+        data: StoreDataset,
+        batch_size: int,
     ) -> torch.optim.Optimizer:
-        """Return the optimiser whose steps are private, of the head alone.
+        """Return the optimiser whose steps are private, of the parameters that learn.
 
         Args:
-            optimizer: Of the head and of what is frozen.
-            network: Its head gets hooks that keep gradients image by image.
-            images: In the training part.
+            optimizer: Of all parameters.
+            network: It gets hooks that keep gradients image by image; where its backbone learns, batch normalisation is replaced.
+            learning: Names of the parameters that learn.
+            data: The training part.
             batch_size: On average.
 
         Raises:
-            ModelError: If the head has batch normalisation, which mixes images.
+            ModelError: If a layer of the backbone mixes images.
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from opacus import GradSampleModule
             from opacus.optimizers import DPOptimizer
 
-            if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.head.modules()):
-                raise ModelError(
-                    "Expected a head without batch normalisation with dp=sgd, which mixes images, but got one; do set head.batch_norm=false"
-                )
-            if not any(hasattr(layer, "autograd_grad_sample_hooks") for layer in network.head.modules()):
-                GradSampleModule(network.head)  # the hooks stay on the head itself
-            own = {id(parameter) for parameter in network.head.parameters()}
+            from stages.learners.federated.samples import sample_gradients
+
+            sample_gradients(network, learning, data.images.shape[1])
+            self.generator = torch.Generator(network.mean.device)
+            own = {id(network.get_parameter(name)) for name in learning}
             for group in optimizer.param_groups:
                 group["params"] = [parameter for parameter in group["params"] if id(parameter) in own]
             optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]
@@ -89,7 +90,7 @@ class Private:
                 optimizer,
                 noise_multiplier=self.noise,
                 max_grad_norm=self.clip,
-                expected_batch_size=round(min(1.0, batch_size / images) * images),
+                expected_batch_size=min(batch_size, len(data)),
                 loss_reduction="mean",
                 generator=self.generator,
             )

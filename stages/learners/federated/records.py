@@ -34,7 +34,7 @@ class ClientRecord(_Record):
         images: By part.
         groups: Patients, slides or fields by part.
         counts: Images by part and class.
-        noise: Noise multiplier of DP-SGD, or standard deviation of the noise on sums; None without privacy.
+        noise: Noise multiplier of DP-SGD or of central privacy, or standard deviation of the noise on sums; None without privacy.
         spent: (RDP, PRV) epsilon after every round that it took part in; of least squares the epsilon of the mechanism twice.
         unit: What its groups are; empty where all clients have the same.
         rendered: Whether its images are rendered smears.
@@ -69,6 +69,7 @@ class FederatedRecord(_Record):
         refused: Answers that were left out.
         shared: Number of arrays that are exchanged.
         batch_norms: What becomes of batch normalisation, in a sentence.
+        drowning: Of central privacy: length of a round's noise over the longest that the mean of the clipped steps can be.
         test: Accuracy and the like over the test images of clients that keep them; empty where they are known here.
     """
 
@@ -80,6 +81,7 @@ class FederatedRecord(_Record):
     shared: int
     batch_norms: str
     test: dict[str, float] = {}
+    drowning: float | None = None
 
     @property
     def guarantee(self) -> str:
@@ -87,14 +89,30 @@ class FederatedRecord(_Record):
         told = self.settings
         if told.dp == "none":
             return "No privacy is guaranteed: weights are exchanged as they are, and can tell of the images that they were trained on."
-        seed = "its secret" if self.test else "the seed"
+        whose = "the server's secret" if told.dp == "central" else "its secret"
+        seed = whose if self.test else "the seed"
         spent = [max(both[0] for both in client.spent.values()) for client in self.clients if client.spent]
         most = f"{max(spent):.3g}" if spent else "0"
+        if told.dp == "central":
+            return (
+                f"What is released is ({most}, {told.delta:g})-differentially private for one client more or less: the model, and the weights "
+                f"between the rounds. The server sees the clients' weights as they are, scores and numbers of images are not covered, and who knows {seed} can "
+                f"take the noise away.{self._drowned}"
+            )
         return (
             f"Each client's answers are ({most}, {told.delta:g})-differentially private towards everybody else, for one image more or less "
             "in its training part. A patient with many images is protected less, scores are not covered, and who knows "
             f"{seed} can take the noise away."
         )
+
+    @property
+    def _drowned(self) -> str:
+        if self.drowning is None:
+            return ""
+        told = (
+            f" A round's noise is {self.drowning:.3g} times as long as the mean of all clients' steps can be"
+        )
+        return f"{told}: it drowns what they learned." if self.drowning > 1 else f"{told}."
 
 
 def write_federated(folder: Path, record: FederatedRecord) -> None:

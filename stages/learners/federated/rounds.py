@@ -15,7 +15,7 @@ from flwr.serverapp import Grid
 from segmentation.engine import best_epoch
 from segmentation.files import read_json, write_json, write_tensors
 from stages.errors import ModelError
-from stages.learners.federated.strategy import COUNT, Checked, Refused
+from stages.learners.federated.strategy import COUNT, Central, Checked, Refused
 from stages.learners.network.loading import State, load_state
 
 __all__ = ["ROUNDS_FILE", "Federated", "added_up", "run_rounds"]
@@ -33,6 +33,7 @@ class Federated:
         best: Index of the round whose weights are kept, from 0.
         refused: Answers that were left out.
         spent: (RDP, PRV) epsilon by round, by node.
+        drowning: Of central privacy: length of a round's noise over the longest that what it hides can be.
     """
 
     state: State
@@ -40,6 +41,7 @@ class Federated:
     best: int
     refused: list[Refused]
     spent: dict[int, dict[int, tuple[float, float]]]
+    drowning: float | None = None
 
 
 def run_rounds(
@@ -107,7 +109,9 @@ def run_rounds(
         if told:
             told(number, row)
     best = best_epoch(history, monitor) if monitor else len(history) - 1
-    return Federated(load_state(_weights(folder, best + 1)), history, best, strategy.refused, strategy.spent)
+    state = load_state(_weights(folder, best + 1))
+    drowning = strategy.drowning if isinstance(strategy, Central) else None
+    return Federated(state, history, best, strategy.refused, strategy.spent, drowning)
 
 
 def _weights(folder: Path, number: int) -> Path:

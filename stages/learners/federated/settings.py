@@ -43,22 +43,26 @@ class FederateSettings(Settings):
         "fedavg", description="fedavg, fedprox, or fedbn: batch normalisation stays with each client"
     )
     proximal: Annotated[float, Field(gt=0, le=1000)] = Field(0.01, description="fedprox: mu")
-    dp: Literal["none", "sgd", "least-squares"] = Field(
+    dp: Literal["none", "sgd", "least-squares", "central"] = Field(
         "none",
-        description="differential privacy at each client: none, DP-SGD on the head, or noisy least squares on the features",
+        description="differential privacy: none; at each client DP-SGD (sgd) or noisy least squares on the features; or central: the server "
+        "hides each client",
     )
-    dp_train: Literal["head"] = Field(
-        "head", description="what DP-SGD trains: the head, on a frozen backbone"
+    dp_train: Literal["head", "film", "full"] = Field(
+        "head",
+        description="what sgd and central train: the head, on a frozen backbone; film: scale and shift of its normalisation layers, too; full: all",
     )
     epsilon: Annotated[float, Field(gt=0, le=1000)] = Field(
         2.0, description="what a client may spend in all; it takes no part in a round that would go beyond"
     )
-    delta: Annotated[float, Field(gt=0, lt=1)] = Field(1e-5, description="below 1 / images of a client")
+    delta: Annotated[float, Field(gt=0, lt=1)] = Field(
+        1e-5, description="below 1 / images of a client; of central below 1 / clients"
+    )
     noise: Annotated[float, Field(gt=0, le=1000)] | None = Field(
-        None, description="sgd: noise multiplier; what spends `epsilon` in the last round if none"
+        None, description="sgd and central: noise multiplier; what spends `epsilon` in the last round if none"
     )
     clip: Annotated[float, Field(gt=0, le=1000)] = Field(
-        1.0, description="sgd: largest norm of an image's gradient"
+        1.0, description="largest norm of an image's gradient (sgd), or of a client's step (central)"
     )
     dimensions: Annotated[int, Field(ge=2, le=8192)] = Field(
         16,
@@ -77,13 +81,25 @@ class FederateSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> FederateSettings:
-        if self.noise is not None and self.dp != "sgd":
-            raise ValueError(f"Expected `noise` with dp=sgd, but got dp={self.dp}; do leave it out")
+        trains = self.dp in ("sgd", "central")
+        if self.noise is not None and not trains:
+            raise ValueError(
+                f"Expected `noise` with dp=sgd or central, but got dp={self.dp}; do leave it out"
+            )
+        if self.dp_train != "head" and not trains:
+            raise ValueError(
+                f"Expected `dp_train` {self.dp_train} with dp=sgd or central, but got dp={self.dp}; do leave it out, or set train.policy"
+            )
         if self.dp != "none" and self.strategy != "fedavg":
             raise ValueError(
-                f"Expected strategy fedavg with dp={self.dp}, whose backbone is frozen, but got {self.strategy}; do leave it out"
+                f"Expected strategy fedavg with dp={self.dp}, which is counted for no other, but got {self.strategy}; do leave it out"
             )
         return self
+
+    @property
+    def at_clients(self) -> bool:
+        """Whether each client protects what it tells."""
+        return self.dp in ("sgd", "least-squares")
 
     @property
     def epochs(self) -> int:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
 from stages.errors import ModelError
+from stages.learners.federated.privacy import central_budget
 from stages.learners.federated.settings import FederateSettings
 
-__all__ = ["ARRAYS", "COUNT", "SPENT", "Checked", "Refused", "make_strategy", "unusable", "unusable_scores"]
+__all__ = [
+    "ARRAYS",
+    "COUNT",
+    "SPENT",
+    "Central",
+    "Checked",
+    "Refused",
+    "make_strategy",
+    "unusable",
+    "unusable_scores",
+]
 
 ARRAYS, COUNT = "arrays", "num-examples"
 SPENT = ("epsilon-rdp", "epsilon-prv")
@@ -99,6 +111,14 @@ class Checked(FedAvg):
         Raises:
             ModelError: If no answer can be used.
         """
+        return super().aggregate_train(server_round, self.usable(server_round, replies))
+
+    def usable(self, server_round: int, replies: Iterable[Message]) -> list[Message]:
+        """Return the answers that can be averaged, in the order of the clients; the others are noted.
+
+        Raises:
+            ModelError: If there is none.
+        """
         used, self.images = [], {}
         # A sum of floats depends on its order, and a network answers in any.
         for reply in sorted(replies, key=lambda one: one.metadata.src_node_id):
@@ -116,7 +136,7 @@ class Checked(FedAvg):
             raise ModelError(
                 f"Expected a client or more to answer in round {server_round}, but none could be used{told}; do look at the clients"
             )
-        return super().aggregate_train(server_round, used)
+        return used
 
     def judged(self, server_round: int, replies: Iterable[Message]) -> list[Any]:
         """Return the usable scores of the clients' own images, in the order of the clients; the others are noted."""
@@ -128,6 +148,82 @@ class Checked(FedAvg):
             else:
                 found.append(next(iter(reply.content.metric_records.values())))
         return found
+
+
+class Central(Checked):
+    """Central privacy: every client's step is clipped, the mean gets noise, and what it releases hides each client (McMahan et al. 2018).
+
+    A client that is left out counts as one whose step is 0, so that a client more or less moves the sum by no more than `clip`. Flower's own
+    `DifferentialPrivacyServerSideFixedClipping` draws noise that a stopped federation could not draw again, counts no epsilon where answers
+    are checked first, and fails at a client that did not move.
+
+    Args:
+        settings: Of the federation.
+        hospitals: By which the sum of the steps is divided: a number that is known, whoever answers.
+        secret: That the noise follows from, with the round.
+        checked: See `Checked`.
+        more: The same.
+    """
+
+    def __init__(
+        self, settings: FederateSettings, hospitals: int, secret: Sequence[int], *checked: Any, **more: Any
+    ) -> None:
+        super().__init__(*checked, **more)
+        self.budget, self.clip = central_budget(settings), settings.clip
+        self.hospitals, self.secret = hospitals, secret
+        self.before: dict[str, Any] = {}
+
+    @property
+    def drowning(self) -> float:
+        """How long the noise of a round is, over the longest that the mean of the clipped steps can be."""
+        numbers = sum(math.prod(shape) for shape in self.shapes.values())
+        return self.budget.noise * math.sqrt(numbers) / self.hospitals
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """Ask all clients that are there.
+
+        Raises:
+            ModelError: If another round would spend more than `epsilon`.
+        """
+        for done in range(1, server_round):
+            self.budget.spend(done)
+        if not self.budget.allows(server_round):
+            raise ModelError(
+                f"Expected round {server_round} to keep to epsilon {self.budget.epsilon:g}, but it would spend more; do ask for fewer rounds or a larger --epsilon"
+            )
+        self.before = {name: array.numpy().astype(np.float64) for name, array in arrays.items()}
+        return super().configure_train(server_round, arrays, config, grid)
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Return the arrays with the mean of the clipped steps and its noise, every client counting alike.
+
+        Raises:
+            ModelError: If no answer can be used.
+        """
+        used = self.usable(server_round, replies)
+        random = np.random.default_rng([*self.secret, server_round])
+        width = self.budget.noise * self.clip
+        moved = {name: random.normal(0, width, shape) for name, shape in self.shapes.items()}
+        for reply in used:
+            arrays = reply.content.array_records[ARRAYS]
+            step = {name: arrays[name].numpy() - self.before[name] for name in moved}
+            norm = math.sqrt(sum(float(np.square(part).sum()) for part in step.values()))
+            for name, part in step.items():
+                moved[name] += part * min(1.0, self.clip / max(norm, 1e-12))
+        released = {
+            name: Array((self.before[name] + part / self.hospitals).astype(np.float32))
+            for name, part in moved.items()
+        }
+        self.budget.spend(server_round)
+        for reply in used:
+            own = self.spent.setdefault(reply.metadata.src_node_id, {})
+            own[server_round] = self.budget.spent[server_round]
+        _, metrics = FedAvg.aggregate_train(self, server_round, used)
+        return ArrayRecord(released), metrics
 
 
 def unusable(reply: Message, shapes: Mapping[str, tuple[int, ...]], scores: Collection[str]) -> str | None:
@@ -191,7 +287,12 @@ def _records(reply: Message) -> tuple[ArrayRecord | None, dict[str, Any]]:
 
 
 def make_strategy(
-    settings: FederateSettings, shapes: Mapping[str, tuple[int, ...]], classes: int, clients: int
+    settings: FederateSettings,
+    shapes: Mapping[str, tuple[int, ...]],
+    classes: int,
+    clients: int,
+    hospitals: int | None = None,
+    secret: Sequence[int] = (0,),
 ) -> Checked:
     """Return the strategy of a federation.
 
@@ -200,10 +301,12 @@ def make_strategy(
         shapes: By name, of the arrays that are exchanged.
         classes: That confusion matrices are of.
         clients: How many there must be for a round.
+        hospitals: How many there are; `clients` if None.
+        secret: That central noise follows from.
     """
     scores = () if settings.dp == "least-squares" else ("train_loss",)
     common: dict[str, Any] = {
-        "scores": scores if settings.dp == "none" else (*scores, *SPENT),
+        "scores": (*scores, *SPENT) if settings.at_clients else scores,
         "classes": classes,
         "min_available_nodes": clients,
         "weighted_by_key": COUNT,
@@ -211,4 +314,6 @@ def make_strategy(
     }
     if settings.strategy == "fedprox":
         common["proximal"] = settings.proximal
+    if settings.dp == "central":
+        return Central(settings, hospitals or clients, secret, shapes, **common)
     return Checked(shapes, **common)  # FedBN is FedAvg over other arrays

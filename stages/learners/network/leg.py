@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,9 +23,14 @@ class Privacy(Protocol):
         """Return batches whose draw the guarantee counts on."""
 
     def optimizer(
-        self, optimizer: torch.optim.Optimizer, network: Network, images: int, batch_size: int
+        self,
+        optimizer: torch.optim.Optimizer,
+        network: Network,
+        learning: Sequence[str],
+        data: StoreDataset,
+        batch_size: int,
     ) -> torch.optim.Optimizer:
-        """Return the optimiser whose steps are private."""
+        """Return the optimiser whose steps are private, of the parameters that learn."""
 
     def seed(self, seed: int) -> None:
         """Choose the noise of the next step."""
@@ -41,6 +46,7 @@ class Leg:
         start: Weights by name that it begins from; those that it does not name go on as they are.
         proximal: mu of FedProx (Li et al. 2020, eq. 2): mu / 2 times the squared distance from `start` is added to the loss.
         private: Gradients are clipped image by image, and noise is added; None leaves them alone.
+        fixed: Batch normalisation of the backbone keeps the statistics that it has, which are measured over several images.
     """
 
     begin: int
@@ -48,6 +54,7 @@ class Leg:
     start: Mapping[str, torch.Tensor]
     proximal: float = 0.0
     private: Privacy | None = None
+    fixed: bool = False
 
     def distance(self, network: nn.Module) -> torch.Tensor:
         """Return what FedProx adds to the loss, a number: of what learns at the moment."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from segmentation.cache import read_cache, write_cache
 from segmentation.engine import Trainable, count_processes, gather_rows, in_order, mixed_seed
@@ -18,7 +19,7 @@ from stages.learners.network.augment import augment, mix
 from stages.learners.network.batches import Batch, StoreDataset, make_loader
 from stages.learners.network.finetune import first_learning_groups, group_scale, rate_factor
 from stages.learners.network.leg import Leg
-from stages.learners.network.network import Network, depth_groups
+from stages.learners.network.network import Network, depth_groups, learning_names
 from stages.settings import StageSettings
 
 __all__ = ["StageModule", "stage_loss"]
@@ -95,6 +96,8 @@ class StageModule(Trainable):
         self.seed = seed
         self.parts = {"train": train, "validation": validation}
         self.depth = depth_groups(network.backbone)
+        self.learning = learning_names(network, settings.train.policy)
+        self.fixed = settings.train.policy == "film" or (leg is not None and leg.fixed)
         self.bank = bank
         self.leg = leg
         self.banks: dict[str, torch.Tensor] = {}
@@ -123,7 +126,7 @@ class StageModule(Trainable):
         optimizer = _OPTIMIZERS[train.optimizer](groups)
         if self.leg and self.leg.private:
             optimizer = self.leg.private.optimizer(
-                optimizer, self.network, len(self.parts["train"]), train.batch_size
+                optimizer, self.network, self.learning, self.parts["train"], train.batch_size
             )
         factor = partial(rate_factor, train, steps_per_epoch=self.steps_per_epoch)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
@@ -132,12 +135,13 @@ class StageModule(Trainable):
     def on_train_epoch_start(self) -> None:
         """Freeze what this epoch does not train."""
         frozen = first_learning_groups(self.settings.train, self.current_epoch, len(self.depth))
-        parameters = dict(self.network.backbone.named_parameters())
+        parameters, learning = dict(self.network.backbone.named_parameters()), set(self.learning)
         for depth, names in enumerate(self.depth):
             for name in names:
-                parameters[name].requires_grad_(depth >= frozen)
+                parameters[name].requires_grad_(depth >= frozen and f"backbone.{name}" in learning)
         self.network.train()
-        _freeze_statistics(self.network.backbone, {name for names in self.depth[:frozen] for name in names})
+        still = {name for name, parameter in parameters.items() if not parameter.requires_grad}
+        _freeze_statistics(self.network.backbone, still, self.fixed)
         if frozen == len(self.depth):
             if not self.banks:
                 self.banks = {part: self._features(data) for part, data in self.parts.items() if len(data)}
@@ -273,11 +277,11 @@ def _decay_groups(parameters: list[nn.Parameter], rate: float, decay: float) -> 
     return [group for group in groups if group["params"]]
 
 
-def _freeze_statistics(backbone: nn.Module, frozen: set[str]) -> None:
-    # A frozen layer must not go on moving the running statistics of its batch normalisation.
+def _freeze_statistics(backbone: nn.Module, frozen: set[str], fixed: bool) -> None:
+    # A frozen layer must not go on moving the running statistics of its batch normalisation; if fixed, none does.
     for name, layer in backbone.named_modules():
         own = [f"{name}.{key}" if name else key for key, _ in layer.named_parameters(recurse=False)]
-        if own and all(key in frozen for key in own):
+        if (own and all(key in frozen for key in own)) or (fixed and isinstance(layer, _BatchNorm)):
             layer.eval()
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
+from stages.errors import ModelError
 from stages.learners.network.heads import Head
 from stages.learners.network.weights import WeightRecord
 from stages.settings import HeadSettings
 
-__all__ = ["Network", "depth_groups"]
+__all__ = ["Network", "depth_groups", "learning_names"]
+
+_NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 class Network(nn.Module):
@@ -59,6 +63,29 @@ class Network(nn.Module):
         if len(self.classes) == 2:
             return torch.cat([1 - scores, scores], dim=1)
         return scores / scores.sum(dim=1, keepdim=True).clamp_min(1e-12)
+
+
+def learning_names(network: Network, policy: str) -> list[str]:
+    """Return the names of the parameters that learn at some time under a policy.
+
+    Args:
+        network: Whose parameters.
+        policy: As in `TrainSettings`. Under `film` the backbone learns scale and shift of its normalisation layers alone (FiLM: Perez et
+            al. 2018; Tobaben et al. 2023, "On the efficacy of differentially private few-shot image classification").
+
+    Raises:
+        ModelError: If it is `film` and the backbone has no such layers.
+    """
+    names = [name for name, _ in network.named_parameters()]
+    if policy not in ("frozen", "film"):
+        return names
+    norms = [name for name, layer in network.backbone.named_modules() if isinstance(layer, _NORMS)]
+    scales = {f"backbone.{norm}.{part}" for norm in norms for part in ("weight", "bias")} & set(names)
+    if policy == "film" and not scales:
+        raise ModelError(
+            f"Expected a backbone with normalisation layers for policy film, but {type(network.backbone).__name__} has none that learns; do choose another backbone or policy"
+        )
+    return [name for name in names if name.startswith("head.") or (policy == "film" and name in scales)]
 
 
 def depth_groups(backbone: nn.Module) -> list[list[str]]:

@@ -56,6 +56,8 @@ SMALL = {
     "benchmark --chains 1,2,3 --folds": f"{LEARN} --folds 3 --workers 1",
     "benchmark": f"{LEARN} --repeats 2 --workers 1",
     "tune": f"{LEARN} --trials 1 --folds 1 --sampler random",
+    "federate simulate --config alam2024 --best": f"{LEARN.replace('--epochs 1 ', '')} --clients 2 --rounds 1 --local-epochs 1 --set multi_cell.train.epochs=1 --set multi_cell.split.method=grouped --set multi_cell.split.validation=0.2 "
+    f"--backbones {TINY_BACKBONE},test_efficientnet,test_vit,nasnetmobile",
     "federate simulate": f"{LEARN.replace('--epochs 1 ', '')} --clients 2 --rounds 1 --local-epochs 1",
     "find-lr": f"{LEARN.replace('--epochs 1 ', '')} --steps 20",
     "segment train": "--folds 1 --steps 2 --crop-size 64 --batch-size 2 --width 4 --depth 2 --start none --name NAME",

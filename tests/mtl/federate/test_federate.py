@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +86,25 @@ def test_paper_b_s_federated_half_runs_small(rendered: Path, tmp_path: Path) -> 
     settings = json.loads((folder / "stage.json").read_text())["settings"]
     assert settings["augment"]["copies"] == 4  # four versions of a training image, made after the split
     assert settings["train"]["optimizer"] == "adam"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--dp", "sgd", "--dp-train", "film"], ("scale and shift of the backbone's normalisation layers", "statistics that stay")),
+        (["--dp", "central"], ("the server clips each client's step", "for one client more or less", "it drowns what they learned")),
+    ],
+)  # fmt: skip
+def test_the_report_says_what_is_private(
+    rendered: Path, tmp_path: Path, more: list[str], said: tuple[str, ...]
+) -> None:
+    done = called(*arguments(rendered, *more, "--epsilon", "3", "--rounds", "1", "--json"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    for client in told["federation"]["clients"]:
+        rdp, prv = client["spent"]["1"]
+        assert prv <= rdp <= 3
+        assert client["noise"] > 0
+    page = unescape((tmp_path / told["report"]).read_text())
+    for words in said:
+        assert words in page

@@ -20,7 +20,7 @@ from conftest import TINY_BACKBONE, called
 pytest.importorskip("flwr")
 
 import mtl
-from mtl.federate.keys import make_client_key, make_server_keys
+from mtl.federate.keys import kept_secret, make_client_key, make_server_keys
 
 PLAIN = "from mtl.cli.app import main; main()"
 WAITS = """
@@ -201,3 +201,10 @@ def test_keys_are_not_overwritten_and_secret_ones_not_shown(tmp_path: Path) -> N
         assert (tmp_path / "keys" / name).stat().st_mode & 0o077 == 0
     for arguments in ([], ["--host", "a", "--client", "b"], ["--client", "../b"]):
         assert called("federate", "keys", "keys", *arguments, cwd=tmp_path).returncode == 2
+
+
+def test_a_secret_is_drawn_once_and_read_by_nobody_else(tmp_path: Path) -> None:
+    first = kept_secret(tmp_path / "secret.json")
+    assert first == kept_secret(tmp_path / "secret.json") != kept_secret(tmp_path / "other.json")
+    assert 0 <= first < 2**128
+    assert (tmp_path / "secret.json").stat().st_mode & 0o077 == 0

@@ -44,7 +44,7 @@ def named(name: str, start: State) -> str:
     return bare if bare in start else name
 
 
-@pytest.mark.parametrize("policy", ["full", "frozen"])
+@pytest.mark.parametrize("policy", ["full", "film", "frozen"])
 def test_one_client_is_centralised_training_weight_for_weight(tmp_path: Path, policy: str) -> None:
     task, samples = make_task()
     learner = make_learner(tmp_path, samples, {"policy": policy}, clients=1, rounds=3, local_epochs=2)
@@ -236,24 +236,57 @@ def test_without_privacy_nothing_is_promised(tmp_path: Path) -> None:
     assert read_federated(tmp_path / "run").guarantee.startswith("No privacy is guaranteed")
 
 
+@pytest.mark.parametrize("trained", ["head", "film", "full"])
 def test_a_private_training_that_was_stopped_ends_with_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: str
 ) -> None:
     _, samples = make_task()
-    learner = make_learner(tmp_path, samples, dp="sgd", delta=1e-3)
+    learner = make_learner(tmp_path, samples, dp="sgd", dp_train=trained, delta=1e-3, local_epochs=2)
     whole = fit(learner, tmp_path / "whole")
-    train = clients.Client.train
+    train = clients.train_stage
 
-    def stop(self: clients.Client, arrays: State, number: int, proximal: float = 0.0) -> Any:
-        if (self.node, number) == (2, 2):
+    def stop(network: Any, task: Any, settings: Any, folder: Path, *more: Any) -> Any:
+        leg = more[-1]
+        if folder.name == "02" and leg.until == 4:  # behind the first of the second round's epochs
+            train(network, task, settings, folder, *more[:-1], replace(leg, until=leg.begin + 1))
             raise KeyboardInterrupt
-        return train(self, arrays, number, proximal)
+        return train(network, task, settings, folder, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(clients.Client, "train", stop)
+        patch.setattr(clients, "train_stage", stop)
         with pytest.raises(KeyboardInterrupt):
             fit(learner, tmp_path / "parts")
     assert same(fit(learner, tmp_path / "parts"), whole)
+
+
+@pytest.mark.parametrize(
+    ("trained", "said"), [("film", "statistics"), ("full", "statistics"), ("head", "frozen")]
+)
+def test_what_dp_sgd_trains_is_what_is_exchanged(tmp_path: Path, trained: str, said: str) -> None:
+    task, samples = make_task()
+    learner = make_learner(tmp_path, samples, dp="sgd", dp_train=trained, epsilon=8.0, delta=1e-3, rounds=1)
+    weights = fit(learner, tmp_path / "run")
+    told = read_federated(tmp_path / "run")
+    assert said in told.batch_norms
+    _, shared = learner.start(task)
+    assert told.shared == len(shared)
+    start = load_state(tmp_path / "start.safetensors")
+    kept = {
+        name
+        for name in weights
+        if torch.equal(weights[name], start.get(named(name, start), torch.tensor(torch.nan)))
+    }
+    assert kept == {name for name in weights if name.startswith("backbone.")} - set(shared)
+    norms = {name.rpartition(".")[0] for name in weights if name.endswith("running_mean")}
+    assert not any("running_" in name for name in shared)
+    backbone = {name for name in shared if name.startswith("backbone.")}
+    if trained == "film":
+        assert backbone == {f"{norm}.{part}" for norm in norms for part in ("weight", "bias")}
+    assert bool(backbone) == (trained != "head")
+    # It is a network like any other: batch normalisation stands where it stood.
+    model = load_model(tmp_path / "run")
+    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in model.network.modules())
+    assert model.prepared_probabilities(task.images[:3]).shape == (3, 2)
 
 
 def test_more_clients_than_groups_are_refused(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def train(**values: object) -> TrainSettings:
     ("policy", "frozen"),
     [
         ("full", [5, 5, 0, 0, 0, 0, 0]),
+        ("film", [5, 5, 0, 0, 0, 0, 0]),
         ("frozen", [5] * 7),
         ("layer_decay", [5, 5, 0, 0, 0, 0, 0]),
         ("gradual", [5, 5, 4, 3, 2, 1, 0]),

@@ -62,7 +62,7 @@ class StopAt:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("policy", ["full", "gradual", "layer_decay", "frozen"])
+@pytest.mark.parametrize("policy", ["full", "film", "gradual", "layer_decay", "frozen"])
 @pytest.mark.parametrize("step", [2, 4, 7, 11])
 def test_interrupted_and_uninterrupted_runs_end_with_identical_weights(
     tmp_path: Path, policy: str, step: int
@@ -84,6 +84,20 @@ def test_interrupted_and_uninterrupted_runs_end_with_identical_weights(
     assert (tmp_path / "whole" / "weights.safetensors").read_bytes() == (
         tmp_path / "parts" / "weights.safetensors"
     ).read_bytes()
+
+
+def test_film_moves_scale_and_shift_alone(tmp_path: Path) -> None:
+    task, settings = make_task(), make_settings(policy="film")
+    before = {name: value.clone() for name, value in make_network(settings, task).state_dict().items()}
+    trained = train_stage(make_network(settings, task), task, settings, tmp_path, seed=3)
+    moved = {
+        name for name, value in trained.network.state_dict().items() if not torch.equal(value, before[name])
+    }
+    layers = dict(trained.network.named_modules())
+    norms = {name for name, layer in layers.items() if isinstance(layer, torch.nn.BatchNorm2d)}
+    scales = {f"{name}.{part}" for name in norms for part in ("weight", "bias")}
+    assert scales
+    assert moved == scales | {name for name in before if name.startswith("head.")}
 
 
 def test_training_learns_what_can_be_learned(tmp_path: Path) -> None:
