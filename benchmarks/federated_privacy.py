@@ -133,7 +133,9 @@ def main() -> None:
     parser.add_argument("--shadows", type=int, default=32)
     given = parser.parse_args()
     make_folder(given.cache)
-    experiment = load_settings(FederatedExperiment, given.config, {"against": "none"})
+    experiment = load_settings(
+        FederatedExperiment, given.config, {"against": "none", "multi_cell.learner": "network"}
+    )
     stage, source = experiment.multi_cell, parse_source(given.public, "--public")
     data = assemble(stage.data, stage.split.near_duplicates)
     public, _ = read_sources(DataSettings(dataset=source.dataset, root=source.folder))

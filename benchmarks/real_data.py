@@ -19,11 +19,12 @@ from statistics import mean
 from typing import Any
 
 RUNS = Path("runs/real")
+NETWORK = ["--learner", "network", "--set", "multi_cell.preprocess.image_size=128"]
 EXPERIMENTS: dict[str, tuple[str, list[str]]] = {
-    "pbc-taleqani, last quarter tested": ("pbc-taleqani", []),
+    "pbc-taleqani, last quarter tested": ("pbc-taleqani", NETWORK),
     "pbc-taleqani, first half tested": (
         "pbc-taleqani",
-        ["--set", "multi_cell.split.reverse=true", "--set", "multi_cell.split.test=0.5"],
+        [*NETWORK, "--set", "multi_cell.split.reverse=true", "--set", "multi_cell.split.test=0.5"],
     ),
     "pbc, 8 classes": ("pbc", []),
     "pbc, lymphocyte or other": ("pbc-lymphocyte", []),

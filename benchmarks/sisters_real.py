@@ -60,7 +60,7 @@ def systems(folder: Path, dataset: str, place: int) -> Iterator[tuple[str, float
     """Yield name, macro F1 on the test part and seconds of every system."""
     spent = 0.0
     for backbone in NETWORKS:
-        sets = [f"backbone={backbone}", "multi_cell.train.epochs=4"]
+        sets = [f"backbone={backbone}", "multi_cell.learner=network", "multi_cell.train.epochs=4"]
         record = run(folder, dataset, place, backbone, sets)
         spent += record.seconds
         yield backbone, macro_f1(record), record.seconds

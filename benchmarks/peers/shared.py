@@ -68,7 +68,7 @@ class Clock:
 
 def taleqani(*sets: str) -> tuple[StageSettings, Assembled, Split]:
     """Return stage 3 of the configuration `pbc-taleqani`, its images, and the first block hold-out."""
-    settings = load_config("pbc-taleqani", {}, sets).stage(3)
+    settings = load_config("pbc-taleqani", {}, ("multi_cell.preprocess.image_size=128", *sets)).stage(3)
     data = assemble(settings.data, near_duplicates=True)
     return settings, data, make_split(data.samples, settings.split, 0, data.unit, None, "")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mtl.config import Experiment, FolderName
+from mtl.config import STAGE_FIELDS, Experiment, FolderName
 from mtl.errors import ConfigError
 from segmentation.settings import Hardware, Settings
 from stages.learners.federated.settings import FederateSettings
@@ -88,6 +88,11 @@ class FederatedExperiment(Experiment):
         if last.bagging is not None:
             raise ConfigError(
                 f"Expected a last stage that answers for images, which clients can learn together, but its `unit` is {last.unit}; do set it to field"
+            )
+        if last.learner != "network":
+            raise ConfigError(
+                f"Expected a last stage that learns by a network, whose weights clients can average, but its `learner` is {last.learner}; "
+                f"do add --set {STAGE_FIELDS[self.stages[-1]]}.learner=network"
             )
         return self
 

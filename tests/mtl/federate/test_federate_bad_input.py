@@ -112,3 +112,8 @@ def test_two_chains_are_not_federated() -> None:
         load_settings(FederatedExperiment, "default", {"stages": "1,2,3", "against": "1,3"})
     with pytest.raises(ConfigError, match="`unit` is cells"):
         load_settings(FederatedExperiment, "default", {"against": "none", "multi_cell.unit": "cells"})
+
+
+def test_a_last_stage_without_weights_to_average_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"`learner` is stacked; do add --set multi_cell.learner=network"):
+        load_settings(FederatedExperiment, "default", {"against": "none", "multi_cell.learner": "stacked"})
