@@ -22,12 +22,28 @@ def colour_statistics(images: Images) -> npt.NDArray[np.float32]:
     Returns:
         (N, 12) float32, in grey levels.
     """
+    # From how often each of the 256 levels occurs: the same numbers, without sorting or widening the pixels.
+    levels = np.arange(256.0)
     rows = []
     for image in images:
-        flat = image.reshape(-1, 3)
-        low, high = np.percentile(flat, [10, 90], axis=0)
-        rows.append(np.concatenate([flat.mean(axis=0), flat.std(axis=0), low, high]))
+        whole = np.ascontiguousarray(image)
+        channels = (cv2.calcHist([whole], [channel], None, [256], [0, 256]) for channel in range(3))
+        counts = np.stack([channel.ravel() for channel in channels]).astype(np.float64)
+        total = whole.shape[0] * whole.shape[1]
+        mean = counts @ levels / total
+        deviation = np.sqrt((counts * (levels - mean[:, None]) ** 2).sum(axis=1) / total)
+        below = counts.cumsum(axis=1)
+        rows.append(np.concatenate([mean, deviation, *(_percentile(below, part) for part in (0.1, 0.9))]))
     return np.asarray(rows, dtype=np.float32).reshape(len(images), 12)
+
+
+def _percentile(below: Floats, part: float) -> Floats:
+    """Return where a part of the pixels lies below, (C,), of cumulated counts (C, 256); between two pixels linearly."""
+    place = part * (below[0, -1] - 1)
+    first = np.array([np.searchsorted(own, np.floor(place), side="right") for own in below])
+    second = np.array([np.searchsorted(own, np.ceil(place), side="right") for own in below])
+    between: Floats = first + (second - first) * (place - np.floor(place))
+    return between
 
 
 def colour_histogram(images: Images) -> npt.NDArray[np.float32]:

@@ -15,8 +15,10 @@ def tinted(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images.astype(np.uint8), labels
 
 
-def test_statistics_are_numpys() -> None:
-    images, _ = tinted(3, 0)
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (7, 11), (40, 33)])
+def test_statistics_are_numpys(shape: tuple[int, int]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, *shape, 3)).astype(np.uint8)
+    images[1] //= 9
     flat = images.reshape(3, -1, 3).astype(float)
     expected = np.concatenate(
         [flat.mean(1), flat.std(1), np.percentile(flat, 10, axis=1), np.percentile(flat, 90, axis=1)], axis=1
