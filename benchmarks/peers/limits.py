@@ -99,6 +99,7 @@ def training(learner: NetworkLearner, task: Task, scratch: Path, rounds: int) ->
 def prediction(model: NetworkModel, images: np.ndarray, rounds: int, compiled: bool) -> None:
     """Compare prediction with bare passes over the same batches."""
     network, size = model.network.eval(), 16
+    model.quicken()
     floats = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
     def passes(ask: Callable[[torch.Tensor], torch.Tensor], bf16: bool = False) -> Callable[[], None]:

@@ -38,13 +38,11 @@ def examine(name: str, sizes: list[int]) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from segmentation.probe import FP32, Probe
     from stages.export.engines import open_engine
     from stages.export.formats import save_graph
     from stages.export.graph import Whole, about, exported_program
     from stages.learners.network.backbones import create_backbone
     from stages.learners.network.hub import is_here
-    from stages.learners.network.inference import Inference
     from stages.learners.network.model import NetworkModel
     from stages.learners.network.network import Network
     from stages.preprocess import Preprocess
@@ -63,7 +61,6 @@ def examine(name: str, sizes: list[int]) -> dict[str, Any]:
             head,
             Preprocess(PreprocessSettings(image_size=size)),
         )
-        model.inference = Inference("cpu", Probe(FP32, 1.0, 0.0))
         images = [
             np.random.default_rng(i).integers(0, 256, (size + 5 + 9 * i, size + 20, 3), np.uint8)
             for i in range(3)

@@ -32,13 +32,11 @@ def main() -> None:
     import torch
 
     from mtl.run.load import learned_stages
-    from segmentation.probe import FP32, Probe
     from stages.data.images import decode_rgb
     from stages.export.engines import use_engine
     from stages.export.formats import EXPORT_FOLDER, FILES
     from stages.export.graph import network_of
     from stages.learners.model import load_model
-    from stages.learners.network.inference import Inference
 
     folder = learned_stages(given.run)[given.stage].path
     paths = sorted(
@@ -48,7 +46,7 @@ def main() -> None:
     images = [decode_rgb(path) for path in chosen]
 
     models = {name: network_of(load_model(folder)) for name in ("torch", "torch, 32 bits")}
-    models["torch, 32 bits"].inference = Inference("cpu", Probe(FP32, 1.0, 0.0))
+    models["torch"].quicken()
     for form in ("onnx", "openvino"):
         if (folder / EXPORT_FOLDER / FILES[form]).is_file():
             models[form] = network_of(load_model(folder))

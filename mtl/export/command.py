@@ -20,13 +20,11 @@ from mtl.run.load import learned_stages
 from mtl.run.originals import original
 from mtl.runs import StageFolder
 from segmentation.files import make_folder, write_text
-from segmentation.probe import FP32, Probe
 from stages.errors import ModelError
 from stages.export.engines import Engine, open_engine
 from stages.export.formats import EXPORT_FOLDER, INT8_FILE, copy_export, save_graph, save_int8
 from stages.export.graph import Whole, about, exported_program, network_of, outside
 from stages.learners.model import Floats, Image, load_model
-from stages.learners.network.inference import Inference
 from stages.learners.network.model import NetworkModel
 
 __all__ = ["TOLERANCE", "Eighth", "Exported", "ExportedStage", "export_run"]
@@ -142,7 +140,6 @@ def _export(
     reporter.step(bar, 0, steps, "test images")
     labels, images = _test_images(stage, record, chosen.images)
     model.network.cpu()
-    model.inference = Inference("cpu", Probe(FP32, 1.0, 0.0))  # what is compared with must not be rounded
     expected = model.probabilities(images)
     ready = [model.preprocess.before_resizing(image) for image in images]
     size = model.preprocess.settings.image_size

@@ -93,10 +93,9 @@ class Predictor:
         if number not in self.stages:
             return None
         model = load_model(self.stages[number].path)
+        model.quicken()
         if self.settings.engine != "torch":
             self._engine(model, self.stages[number].path / EXPORT_FOLDER)
-        # What a model chooses when it is first asked shall not be chosen by several threads at once.
-        model.answers([np.full((32, 32, 3), 200, np.uint8)])
         return model
 
     def _engine(self, model: Model, folder: Path) -> None:

@@ -109,7 +109,14 @@ def experiment_for(
         more: Dotted keys are not possible here: backbone, weights, name.
     """
     base = load_config(paper.config, _given(paper, roots))
-    keys: dict[str, Any] = {"against": "none", "seed": seed + split, "evaluation.baselines": False, **more}
+    # A precision that a probe of speed chooses would be another on another machine, and the numbers, too.
+    keys: dict[str, Any] = {
+        "hardware.precision": "32-true",
+        "against": "none",
+        "seed": seed + split,
+        "evaluation.baselines": False,
+        **more,
+    }
     for number in base.stages:
         if not base.learns(number):
             continue

@@ -124,6 +124,9 @@ class Model(ABC):
         """Return both, probabilities (N, K) before calibration and features (N, F); one pass where the model knows how."""
         return self.prepared_probabilities(images), self.prepared_embeddings(images)
 
+    def quicken(self) -> None:  # noqa: B027 - most have nothing to choose
+        """Answer from now on as fast as this machine can without answers that differ noticeably; nothing to choose for most models."""
+
     def calibrated(self, probabilities: Floats) -> Floats:
         """Return probabilities (N, K) as the validation part asks for; as they are where nothing was calibrated."""
         return probabilities if self.calibration is None else self.calibration.calibrated(probabilities)

@@ -50,6 +50,11 @@ class EnsembleModel(Model):
         self.chosen = chosen
         self.frame = next((own.frame for own in members.values() if own.frame is not None), None)
 
+    def quicken(self) -> None:
+        """Let every member choose."""
+        for member in self.members.values():
+            member.quicken()
+
     def probabilities(self, images: Iterable[Bag]) -> Floats:
         """Return what the members together say of images as they come from a file; see `Model.probabilities`."""
         rest, rows = iter(images), [np.empty((0, len(self.classes)))]

@@ -12,6 +12,7 @@ import torch
 
 from segmentation.engine import Progress, RateSweep, Sweep, pick_device
 from segmentation.files import write_tensors
+from segmentation.probe import FP32, Probe
 from segmentation.settings import Hardware
 from segmentation.tiles import flipped
 from stages.errors import ModelError
@@ -59,7 +60,7 @@ class NetworkModel(Model):
         self.weights = weights
         self.head = head
         self.flips = flips
-        self._inference: Inference | None = None
+        self._chosen: Inference | None = None
         self.engine: Callable[[Image], tuple[Floats, Floats]] | None = None
         """What answers in place of the network, if anything; see `stages.export.engines`."""
 
@@ -70,15 +71,17 @@ class NetworkModel(Model):
 
     @property
     def inference(self) -> Inference:
-        """How it predicts: device and precision, chosen when first asked."""
-        if self._inference is None:
-            size = self.preprocess.settings.image_size
-            self._inference = choose_inference(self.network, size, self.weights.backbone)
-        return self._inference
+        """How it predicts: device and precision; in 32 bits until `quicken` has found what is faster."""
+        return self._chosen or Inference(self.device.type, Probe(FP32, 1.0, 0.0))
 
-    @inference.setter
-    def inference(self, chosen: Inference) -> None:
-        self._inference = chosen
+    def quicken(self) -> None:
+        """Predict from now on in the precision that a probe finds faster and as good here, such as bfloat16.
+
+        Not for what is measured: which of them is faster differs by machine, and its scores would, too.
+        """
+        self._chosen = choose_inference(
+            self.network, self.preprocess.settings.image_size, self.weights.backbone
+        )
 
     def prepared_probabilities(self, images: Image) -> Floats:
         """Return probabilities (N, K) of prepared images (N, S, S, 3) uint8, each row summing to 1, before calibration."""

@@ -6,10 +6,8 @@ import numpy as np
 import torch
 from conftest import TINY_BACKBONE
 
-from segmentation.probe import FP32, Probe
 from stages.calibrate import Accepted, Calibration, Certainty
 from stages.learners.network.backbones import create_backbone
-from stages.learners.network.inference import Inference
 from stages.learners.network.model import NetworkModel
 from stages.learners.network.network import Network
 from stages.preprocess import Preprocess
@@ -32,9 +30,6 @@ def small_model(
     head = HeadSettings.model_validate({"activation": activation})
     preprocess = Preprocess(PreprocessSettings(image_size=size))
     model = NetworkModel(Network(backbone, record, head, CLASSES), record, head, preprocess, flips)
-    model.inference = Inference(
-        "cpu", Probe(FP32, 1.0, 0.0)
-    )  # bfloat16 would be compared with else, where it is the faster
     if temperature is not None:
         each = tuple(Accepted(least=0.1, groups=9, images=9, unit="groups") for _ in CLASSES)
         certainty = Certainty(

@@ -11,8 +11,10 @@ from conftest import TINY_BACKBONE
 from segmentation import probe as probing
 from stages.learners.network.backbones import create_backbone
 from stages.learners.network.inference import Inference, choose_inference
+from stages.learners.network.model import NetworkModel
 from stages.learners.network.network import Network
-from stages.settings import HeadSettings
+from stages.preprocess import Preprocess
+from stages.settings import HeadSettings, PreprocessSettings
 
 
 @pytest.fixture
@@ -98,3 +100,16 @@ def test_a_real_probe_measures_and_leaves_the_network_as_it_was(network: Network
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     with found.autocast():
         assert torch.is_autocast_enabled("cpu") == (found.precision == "bf16-mixed")
+
+
+def test_what_is_measured_is_in_32_bits_until_speed_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTL_CACHE", str(tmp_path))
+    monkeypatch.setattr(probing, "_seconds", lambda run, bf16: 1.0 if bf16 else 9.0)
+    backbone, record = create_backbone(TINY_BACKBONE, "none")
+    network, head = Network(backbone, record, HeadSettings(), ("a", "b")), HeadSettings()
+    model = NetworkModel(network, record, head, Preprocess(PreprocessSettings(image_size=32)))
+    assert model.inference == Inference("cpu", probing.Probe("32-true", 1.0, 0.0))
+    model.quicken()
+    assert model.inference.probe.speedup == 9.0

@@ -75,7 +75,7 @@ def test_said_by_hand_with_torch_alone(model: NetworkModel) -> None:
     with torch.inference_mode():
         features = model.network.backbone((prepared - mean) / std)
         expected = model.network.head(features).softmax(dim=1)
-    tolerance = 1e-5 if model.inference.precision == "32-true" else 0.02
+    tolerance = 1e-5
     np.testing.assert_allclose(model.probabilities([image]), expected, atol=tolerance)
     scale = float(features.abs().max())
     np.testing.assert_allclose(model.embeddings([image]), features, atol=tolerance * scale)
