@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -216,16 +216,14 @@ def _compared(
 ) -> Picked:
     learned, lead = done.content.learned, None
     if one.central and learned.evaluation:
-        ours = StageFolder(
-            done.run / "stages" / f"{learned.number}-{learned.name}-{learned.key}"
-        ).predictions()
+        ours = RunFolder(done.run).stage(learned.number, learned.name, learned.key).predictions()
         theirs = central.predictions()
         if ours.names == theirs.names:
             lead = paired_difference(
                 ours.truth(), ours.probabilities, theirs.probabilities, ours.groups, "macro_f1",
                 resamples=experiment.evaluation.resamples, seed=experiment.seed,
             )  # fmt: skip
-    return Picked(one.backbone, one.validation, one.central, learned.evaluation, lead, done.report)
+    return replace(one, federated=learned.evaluation, lead=lead, report=done.report)
 
 
 def _write(result: PickResult, experiment: FederatedExperiment, command: str) -> None:

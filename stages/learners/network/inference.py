@@ -1,4 +1,4 @@
-"""How a network predicts: on the device that trained it, in the precision that a short probe finds faster and as good."""
+"""How a network predicts: on the device that trained it, in 32 bits or in the precision that a short probe finds faster and as good."""
 
 from __future__ import annotations
 

@@ -215,32 +215,6 @@ def _wait(there: object, process: subprocess.Popen[str], seconds: float = 150) -
     assert there()  # type: ignore[operator]
 
 
-def _two_workers(rendered: Path, folder: Path, *more: str) -> None:
-    """Two workers on one storage: one ends and says what the other is at, which is then killed in the middle of its trial."""
-    space = folder / "space.yaml"
-    space.write_text("multi_cell.train.epochs: {choices: [2, 5000]}\n")
-    arguments = tune(rendered, "--trials", "3", "--pruner", "none", "--search", str(space), *more)
-    pipes = {"cwd": folder, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    long = subprocess.Popen([*MTL, *arguments, "--seed", _seed_of_a_long_first_trial()], **pipes)  # type: ignore[call-overload]
-    path = folder / "runs" / "s"
-    _wait(lambda: bool(list(path.glob("trials/0/last.ckpt"))), long)
-    study = study_of(path)
-    for _ in range(2):
-        study.enqueue_trial({"multi_cell.train.epochs": 2})
-    other = subprocess.Popen([*MTL, "tune", "--join", "runs/s"], **pipes)  # type: ignore[call-overload]
-    told, said = other.communicate(timeout=250)
-    assert other.returncode == 0, said
-    assert "2 of 3 trials done, 1 running elsewhere. Best: number" in told
-    assert [trial.state.name for trial in study.trials] == ["RUNNING", "COMPLETE", "COMPLETE"]
-    assert free_lost_trials(study, 300) == []
-    long.kill()
-    long.communicate()
-    assert free_lost_trials(study, 300) == [0]
-    lost, *_, again = study.trials
-    assert (lost.state.name, again.state.name) == ("FAIL", "WAITING")
-    assert again.params == lost.params == {"multi_cell.train.epochs": 5000}
-
-
 def _seed_of_a_long_first_trial() -> str:
     """Return the seed with which a random sampler proposes the second of two choices first."""
     for seed in range(99):
@@ -248,10 +222,6 @@ def _seed_of_a_long_first_trial() -> str:
         if study.ask().suggest_categorical("multi_cell.train.epochs", [2, 5000]) == 5000:
             return str(seed)
     raise AssertionError
-
-
-def test_two_workers_of_which_one_is_killed(rendered: Path, tmp_path: Path) -> None:
-    _two_workers(rendered, tmp_path)
 
 
 @pytest.fixture
@@ -291,8 +261,37 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def test_two_workers_on_postgresql(rendered: Path, tmp_path: Path, postgresql: str) -> None:
-    _two_workers(rendered, tmp_path, "--storage", postgresql)
+@pytest.fixture(params=["of its own", "postgresql"])
+def storage(request: pytest.FixtureRequest) -> list[str]:
+    """What says where a study lies."""
+    shared = request.param == "postgresql"
+    return ["--storage", request.getfixturevalue("postgresql")] if shared else []
+
+
+def test_two_workers_of_which_one_is_killed(rendered: Path, tmp_path: Path, storage: list[str]) -> None:
+    """Two workers on one storage: one ends and says what the other is at, which is then killed in the middle of its trial."""
+    space = tmp_path / "space.yaml"
+    space.write_text("multi_cell.train.epochs: {choices: [2, 5000]}\n")
+    arguments = tune(rendered, "--trials", "3", "--pruner", "none", "--search", str(space), *storage)
+    pipes = {"cwd": tmp_path, "stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    long = subprocess.Popen([*MTL, *arguments, "--seed", _seed_of_a_long_first_trial()], **pipes)  # type: ignore[call-overload]
+    path = tmp_path / "runs" / "s"
+    _wait(lambda: bool(list(path.glob("trials/0/last.ckpt"))), long)
+    study = study_of(path)
+    for _ in range(2):
+        study.enqueue_trial({"multi_cell.train.epochs": 2})
+    other = subprocess.Popen([*MTL, "tune", "--join", "runs/s"], **pipes)  # type: ignore[call-overload]
+    told, said = other.communicate(timeout=250)
+    assert other.returncode == 0, said
+    assert "2 of 3 trials done, 1 running elsewhere. Best: number" in told
+    assert [trial.state.name for trial in study.trials] == ["RUNNING", "COMPLETE", "COMPLETE"]
+    assert free_lost_trials(study, 300) == []
+    long.kill()
+    long.communicate()
+    assert free_lost_trials(study, 300) == [0]
+    lost, *_, again = study.trials
+    assert (lost.state.name, again.state.name) == ("FAIL", "WAITING")
+    assert again.params == lost.params == {"multi_cell.train.epochs": 5000}
 
 
 def test_the_dashboard_opens_in_a_browser(finished: tuple[Path, Done], tmp_path: Path) -> None:
