@@ -32,7 +32,7 @@ $(LOWEST)/.installed: pyproject.toml
 	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip uv
 	# An excluded version splits a range in two, and uv begins with the upper one.
 	sed 's/,!=2.13.0//' pyproject.toml > $(LOWEST)/pyproject.toml
-	$(LOWEST)/bin/uv pip compile --quiet --extra clean --extra dashboard --extra export --extra federated --extra logger --extra postgresql --extra serve --resolution lowest-direct --output-file $(LOWEST)/lowest.txt $(LOWEST)/pyproject.toml
+	$(LOWEST)/bin/uv pip compile --quiet --extra clean --extra dashboard --extra export --extra federated --extra logger --extra postgresql --extra ray --extra serve --resolution lowest-direct --output-file $(LOWEST)/lowest.txt $(LOWEST)/pyproject.toml
 	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/lowest.txt --editable '.[dev]'
 	touch $@
 

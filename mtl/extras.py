@@ -13,6 +13,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "clean": ("cleanlab",),
     "dashboard": ("optuna_dashboard",),
     "federated": ("flwr", "opacus"),
+    "ray": ("ray",),
     "serve": ("fastapi", "python_multipart", "uvicorn"),
 }
 """Names that are imported, by extra."""

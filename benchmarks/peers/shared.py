@@ -1,4 +1,4 @@
-"""What the comparisons with peers share: one split of Taleqani, a clock of wall and processor, ratios with intervals.
+"""What the comparisons with peers share: splits of real smears, a clock of wall and processor, ratios with intervals.
 
     python -m venv beside && beside/bin/pip install -c constraints.txt -e . "fastai>=2.8,<2.9"
     MTL_REALDATA=... beside/bin/python benchmarks/peers/fine_tune.py
@@ -36,6 +36,7 @@ __all__ = [
     "HEADER",
     "Clock",
     "cold_cache",
+    "deepapl",
     "f1",
     "our_votes",
     "part",
@@ -71,6 +72,13 @@ def taleqani(*sets: str) -> tuple[StageSettings, Assembled, Split]:
     settings = load_config("pbc-taleqani", {}, ("multi_cell.preprocess.image_size=128", *sets)).stage(3)
     data = assemble(settings.data, near_duplicates=True)
     return settings, data, make_split(data.samples, settings.split, 0, data.unit, None, "")
+
+
+def deepapl(seed: int) -> tuple[StageSettings, Assembled, Split]:
+    """Return stage 3 of the configuration `pbc-deepapl`, its images, and a split over patients."""
+    settings = load_config("pbc-deepapl", {}).stage(3)
+    data = assemble(settings.data, near_duplicates=True)
+    return settings, data, make_split(data.samples, settings.split, seed, data.unit, None, "")
 
 
 def part(data: Assembled, split: Split, name: str) -> tuple[list[Path], np.ndarray]:

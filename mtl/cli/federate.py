@@ -64,6 +64,7 @@ def simulate(
     rounds: Rounds = None,
     local_epochs: LocalEpochs = None,
     partition: Annotated[str | None, flag_of(FederateSettings, "partition")] = None,
+    engine: Annotated[str | None, flag_of(FederateSettings, "engine")] = None,
     strategy: Averaging = None,
     dp: Dp = None,
     dp_train: DpTrain = None,
@@ -95,7 +96,7 @@ def simulate(
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Learn the last stage of a chain at several clients, in this process.
+    """Learn the last stage of a chain at several clients, on this machine.
 
     The groups of each part of the split are dealt to the clients, none to two of them. Stop it with Ctrl-C; the same command
     goes on behind the last whole round and ends with the same weights. With --best several backbones are trained in one place first.
@@ -105,8 +106,8 @@ def simulate(
     from mtl.loading import load_settings
 
     plan = given_of(
-        clients=clients, rounds=rounds, local_epochs=local_epochs, partition=partition, strategy=strategy, dp=dp,
-        dp_train=dp_train, epsilon=epsilon, delta=delta, public=_public(public),
+        clients=clients, rounds=rounds, local_epochs=local_epochs, partition=partition, engine=engine, strategy=strategy,
+        dp=dp, dp_train=dp_train, epsilon=epsilon, delta=delta, public=_public(public),
     )  # fmt: skip
     given = overrides(
         stages=stages, name=name, backbone=backbone, weights=weights, single_cell=single_cell, multi_cell=multi_cell,

@@ -80,6 +80,8 @@ def simulate(
         KeyboardInterrupt: If stopped; the same call goes on.
     """
     check_extra("federated")
+    if experiment.federate.engine == "ray":
+        check_extra("ray")
     from mtl.federate.maker import FederatedMaker
 
     folder = RunFolder(runs / f"{experiment.name}-federated")

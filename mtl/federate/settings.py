@@ -135,6 +135,10 @@ class ServedExperiment(FederatedExperiment):
             raise ConfigError(
                 f"Expected no `pick.best` over a network, whose server has no images to pick on, but got {self.pick.best}; do leave it out"
             )
+        if self.federate.engine != "process":
+            raise ConfigError(
+                f"Expected no `--engine {self.federate.engine}` over a network, whose clients are processes of their own, but got it; do leave it out"
+            )
         if len(set(self.server.classes)) < 2 or not all(self.server.classes):
             raise ConfigError(
                 f"Expected `--classes` to name two classes or more, but got {','.join(self.server.classes)!r}; do write for example --classes normal,early,pre"

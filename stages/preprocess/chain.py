@@ -68,6 +68,10 @@ class Preprocess:
         self._weights = weights or settings.segment.weights
         self._lock = Lock()
 
+    def __reduce__(self) -> tuple[type[Preprocess], tuple[object, ...]]:
+        # What is loaded, and its lock, stay with a process.
+        return Preprocess, (self.settings, self.fitted, self._weights, self.bagging)
+
     def __call__(self, image: Image | Sequence[Image]) -> Image:
         """Return an image (H, W, 3) uint8 RGB of any size as the learner sees it, (S, S, 3) uint8; see `shape`.
 

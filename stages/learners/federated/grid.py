@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from uuid import uuid4
 
@@ -14,10 +14,23 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from segmentation.errors import MtlError
 
-__all__ = ["FAILED", "InProcessGrid"]
+__all__ = ["FAILED", "InProcessGrid", "answer", "identify"]
 
 FAILED = 1
 """Code of an error reply; what happened stands in its reason."""
+
+
+def identify() -> None:
+    """Let this process send messages: every one says who sends it, which Flower's launcher sets where there is one."""
+    TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 0
+
+
+def answer(app: ClientApp, message: Message, context: Context) -> Message:
+    """Return what an app answers; what it raises on purpose is an answer, too."""
+    try:
+        return app(message, context)
+    except MtlError as error:
+        return Message(Error(FAILED, str(error)), reply_to=message)
 
 
 class InProcessGrid(Grid):
@@ -35,8 +48,7 @@ class InProcessGrid(Grid):
         }
         self._replies: dict[str, Message] = {}
         self._run = Run.create_empty(0)
-        # Every message says who sends it; Flower's launcher sets this where there is one.
-        TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 0
+        identify()
 
     def set_run(self, run: Run) -> None:
         """Take the run that messages are of."""
@@ -64,17 +76,23 @@ class InProcessGrid(Grid):
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Have messages answered, in the order of their clients; an error of a client is its answer."""
-        pushed = []
-        for message in sorted(messages, key=lambda one: one.metadata.dst_node_id):
-            name, node = str(uuid4()), message.metadata.dst_node_id
-            message.metadata.__dict__["_message_id"] = name  # as Flower's own in-memory grid does
-            try:
-                reply = self.apps[node](message, self.contexts[node])
-            except MtlError as error:
-                reply = Message(Error(FAILED, str(error)), reply_to=message)
-            self._replies[name] = reply
-            pushed.append(name)
+        asked = sorted(messages, key=lambda one: one.metadata.dst_node_id)
+        for message in asked:
+            message.metadata.__dict__["_message_id"] = str(uuid4())  # as Flower's own in-memory grid does
+        pushed = [message.metadata.message_id for message in asked]
+        self._replies.update(zip(pushed, self.answers(asked), strict=True))
         return pushed
+
+    def answers(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the answers to messages, in their order."""
+        nodes = [message.metadata.dst_node_id for message in messages]
+        return [
+            answer(self.apps[node], message, self.contexts[node])
+            for node, message in zip(nodes, messages, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Let go of what carries the messages."""
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """Return the answers to messages, once."""

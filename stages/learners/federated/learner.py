@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,8 +156,8 @@ class FederatedLearner:
         """
         started = time.perf_counter()
         clients = self.clients(task, folder)
-        grid = InProcessGrid({client.node: client.app() for client in clients})
-        model, done = self.federate(grid, clients[0], folder, len(clients))
+        with closing(self._grid(clients)) as grid:
+            model, done = self.federate(grid, clients[0], folder, len(clients))
         records = [client.record(done.spent.get(client.node, {})) for client in clients]
         self.write(folder, done, records, {client.node: client.name for client in clients})
         for client in clients:
@@ -164,6 +165,13 @@ class FederatedLearner:
                 self.model(client.current(done.state), client).save(client.folder)
             client.tidy()
         return model, self.fitting(model, done, time.perf_counter() - started)
+
+    def _grid(self, clients: Sequence[Client]) -> InProcessGrid:
+        if self.settings.engine == "process":
+            return InProcessGrid({client.node: client.app() for client in clients})
+        from stages.learners.federated.ray_grid import RayGrid
+
+        return RayGrid(clients, self.settings)
 
     def federate(
         self, grid: Grid, template: Client, folder: Path, clients: int, least: int | None = None

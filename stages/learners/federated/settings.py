@@ -42,6 +42,14 @@ class FederateSettings(Settings):
     strategy: Literal["fedavg", "fedprox", "fedbn"] = Field(
         "fedavg", description="fedavg, fedprox, or fedbn: batch normalisation stays with each client"
     )
+    engine: Literal["process", "ray"] = Field(
+        "process",
+        description="what carries messages: this process, in which clients answer in turn; or ray, Flower's own, where they answer side by side",
+    )
+    client_cpus: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="ray: cores of a client")
+    client_gpus: Annotated[float, Field(ge=0, le=64)] = Field(
+        0.0, description="ray: GPUs of a client, 0.5 for two on one"
+    )
     proximal: Annotated[float, Field(gt=0, le=1000)] = Field(0.01, description="fedprox: mu")
     dp: Literal["none", "sgd", "least-squares", "central"] = Field(
         "none",

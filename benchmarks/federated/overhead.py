@@ -1,9 +1,10 @@
 """Overhead of `mtl federate simulate` over the same local trainings and validations in a plain loop, in turn, in one process.
 
-    python benchmarks/federated_overhead.py --repeats 5
+    python benchmarks/federated/overhead.py --repeats 5 [--engine ray]
 
 Both train the same clients on the same images from the same weights; what the simulation does besides is messages, checks of every answer, and a
-checkpoint of the shared weights a round. The bar is 1.10.
+checkpoint of the shared weights a round. The bar is 1.10. With `--engine ray` clients train side by side, a core each, and the start of their processes counts;
+sums of floats then go by other numbers of threads, so that weights are not compared.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def make(folder: Path, arguments: argparse.Namespace) -> tuple[FederatedLearner,
         data=DataSettings(dataset="x"), preprocess=preprocess,
         train=TrainSettings.model_validate({"head_epochs": 0, "batch_size": 8, "policy": arguments.policy, "keep": "last"}),
     )  # fmt: skip
-    told = FederateSettings(clients=arguments.clients, rounds=arguments.rounds, local_epochs=1)
+    told = FederateSettings(
+        clients=arguments.clients, rounds=arguments.rounds, local_epochs=1, engine=arguments.engine
+    )
     learner = FederatedLearner(
         NetworkLearner(stage, record, folder / "start.safetensors", seed=3), told, samples
     )
@@ -80,6 +83,7 @@ def main() -> None:
     for name, default in (("repeats", 5), ("clients", 5), ("rounds", 3), ("images", 320), ("image-size", 96)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--backbone", default="tf_efficientnet_lite0")
+    parser.add_argument("--engine", default="process", choices=("process", "ray"))
     parser.add_argument("--policy", default="full", choices=("full", "frozen"))
     arguments = parser.parse_args()
     wall: dict[str, list[float]] = {"plain": [], "simulation": []}
@@ -99,6 +103,8 @@ def main() -> None:
                 if repeat:
                     wall[kind].append(time.perf_counter() - begin)
                     clock[kind].append(time.process_time() - processor)
+            if arguments.engine == "ray":
+                continue
             found = load_state(root / f"simulation{repeat}" / "weights.safetensors")
             away = max(
                 float((found[name] - value).abs().max())

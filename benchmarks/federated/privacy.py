@@ -1,6 +1,6 @@
 """What privacy costs least squares at five hospitals: DeepAPL's patients, frozen features, three seeds, two ways to deal the patients.
 
-    python benchmarks/federated_privacy.py --config pbc-deepapl --public pbc:DATA/pbc --dimensions 16 --cache FOLDER
+    python benchmarks/federated/privacy.py --config pbc-deepapl --public pbc:DATA/pbc --dimensions 16 --cache FOLDER
 
 The split by patients is that of the configuration; every seed deals the training patients to other hospitals and draws other noise. Choose dimensions on
 inner folds of the training patients, before the test part is looked at. "No noise" is the same model at epsilon 1000. One attack tells training from test images by their loss (Yeom et al. 2018), and so
