@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mtl.federate.compare import FEDERATED, Compared
+from mtl.federate.pick import Picked
 from mtl.report.figures import INK, PALETTE, legend_above, new_figure, svg
 
-__all__ = ["privacy_figure", "rounds_figure"]
+__all__ = ["picked_figure", "privacy_figure", "rounds_figure"]
 
 
 def rounds_figure(history: Sequence[Mapping[str, float]], best: int) -> str:
@@ -74,4 +75,39 @@ def privacy_figure(compared: Compared) -> str:
     axis.set_xlabel("epsilon of each client (95 % intervals over groups)")
     axis.set_ylabel("macro F1")
     legend_above(axis, 3)
+    return svg(figure)
+
+
+def picked_figure(picked: Sequence[Picked]) -> str:
+    """Return macro F1 of every backbone in one place and federated, the best on the validation part on top."""
+    figure, axes = new_figure(1, 6.4, 1.2 + 0.35 * len(picked))
+    axis = axes[0]
+    axis.set_title("On the test part", loc="left")
+    rows = {one.backbone: row for row, one in enumerate(reversed(picked))}
+    ways = (
+        ("in one place", 0.1, {one.backbone: one.central for one in picked}),
+        ("federated", -0.1, {one.backbone: one.federated for one in picked}),
+    )
+    for colour, (name, shift, scores) in zip(PALETTE, ways, strict=False):
+        known = [(rows[one], scored.headline["macro_f1"]) for one, scored in scores.items() if scored]
+        reach = [
+            [score.value - score.low for _, score in known],
+            [score.high - score.value for _, score in known],
+        ]
+        axis.errorbar(
+            [score.value for _, score in known],
+            [row + shift for row, _ in known],
+            xerr=reach,
+            color=colour,
+            label=name,
+            marker="o",
+            markersize=4,
+            linestyle="none",
+            linewidth=1.4,
+            capsize=3,
+        )
+    axis.set_yticks(list(rows.values()), list(rows))
+    axis.set_ylim(-0.5, len(rows) - 0.5)
+    axis.set_xlabel("macro F1 (95 % intervals over groups)")
+    legend_above(axis, 2)
     return svg(figure)

@@ -227,12 +227,17 @@ def _compared(
 
 
 def _write(result: PickResult, experiment: FederatedExperiment, command: str) -> None:
+    from markupsafe import Markup
+
+    from mtl.federate.figures import picked_figure
+
     write_json(result.run / "best.json", result.to_json())
     links = {one.backbone: one.report.relative_to(result.run) for one in result.picked if one.report}
     page = render_page(
         "mtl.federate",
         template="best",
         result=result,
+        picture=Markup(picked_figure(result.picked)),  # noqa: S704 - our own SVG
         title=experiment.name,
         links=links,
         command=command,

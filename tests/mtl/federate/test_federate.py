@@ -55,8 +55,33 @@ def test_a_federation_is_a_run_with_a_comparison(rendered: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("more", "kinds"),
+    [
+        (["--dp", "central", "--delta", "0.1"], ["sgd", "least-squares", "central"]),
+        (
+            ["--dp", "sgd", "--dp-train", "film", "--set", "multi_cell.train.policy=full"],
+            ["sgd", "least-squares"],
+        ),
+    ],
+)
+def test_every_kind_of_privacy_can_be_compared(
+    rendered: Path, tmp_path: Path, more: list[str], kinds: list[str]
+) -> None:
+    done = called(*arguments(rendered, "--compare", "--json", "--rounds", "1", *more), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    names = [f"{kind}, epsilon {epsilon}" for kind in kinds for epsilon in (1, 2, 8)]
+    assert [one["name"] for one in told["comparison"][4:]] == [*names, "least-squares, no noise"]
+    assert all(one["evaluation"]["n"] == told["test"]["n"] for one in told["comparison"])
+    assert "(2, " in told["guarantee"]
+    page = (tmp_path / "runs" / "tiny-federated" / "report.html").read_text()
+    assert all(name in unescape(page) for name in names)
+
+
+@pytest.mark.parametrize(
     ("more", "said"),
     [
+        (["--engine", "ray", "--set", "federate.client_cpus=1000"], "--engine process"),
         (["--epsilon", "0"], "epsilon"),
         (["--partition", "dirichlet"], "dirichlet:0.3"),
         (["--clients", "900"], "--clients"),

@@ -153,6 +153,27 @@ def test_rounds_go_on_whatever_one_client_does(rendered: Path, tmp_path: Path, k
     assert "stayed with their clients" in (run / "report.html").read_text()
 
 
+@pytest.mark.timeout(900)
+def test_a_server_hides_its_clients(rendered: Path, tmp_path: Path, keys: Path) -> None:
+    port, private = free_port(), ["--dp", "central", "--epsilon", "2"]
+    with processes(tmp_path) as clients:
+        for name in ("good", "late"):
+            clients[name] = start(tmp_path, "", asking(keys, port, rendered, name, *private, "--json"))
+        given = serving(keys, port, *private, "--delta", "0.1", "--rounds", "1", "--json")
+        done = called(*given, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        told = [json.loads(one.communicate(timeout=300)[0]) for one in clients.values()]
+    content = json.loads(done.stdout)
+    assert "the server's secret" in content["guarantee"]
+    assert not content["federation"]["refused"]
+    for one in content["federation"]["clients"]:
+        assert 0 < one["spent"]["1"][1] <= one["spent"]["1"][0] == pytest.approx(2, rel=0.02)
+    paths = [tmp_path / "runs" / "tiny-federated", *(tmp_path / one["model"] for one in told)]
+    image = np.zeros((40, 50, 3), np.uint8)
+    ours, *theirs = (mtl.load(path).predict(image).probabilities for path in paths)
+    assert theirs == [pytest.approx(ours)] * 2
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

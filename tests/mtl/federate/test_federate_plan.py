@@ -105,6 +105,11 @@ def test_a_record_of_other_classes_is_refused() -> None:
         read_record(reply, ("a", "c"))
 
 
+def test_a_server_starts_no_clients() -> None:
+    with pytest.raises(ConfigError, match="--engine ray"):
+        served(**{"federate.engine": "ray"})
+
+
 def test_a_server_without_classes_is_none() -> None:
     with pytest.raises(ConfigError, match="--classes"):
         served(**{"server.classes": "one,one"})

@@ -65,6 +65,7 @@ def test_the_best_on_the_validation_part_is_federated(rendered: Path, tmp_path: 
     page = unescape((tmp_path / told["report"]).read_text())
     assert "Rendered smears, not patient data" in page
     assert "nasnetmobile was left out: " in page
+    assert OTHER in page.partition("<svg")[2].partition("</svg>")[0]
     assert f'href="{(tmp_path / first["report"]).relative_to(run)}"' in page
     again = called(*arguments(rendered, *CALL), cwd=tmp_path)
     assert again.returncode == 0, again.stderr
