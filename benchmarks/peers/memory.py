@@ -45,7 +45,7 @@ class Memory:
 def render(folder: Path, count: int) -> None:
     """Write so many images into two class folders, each cut anew from a rendered crop."""
     random = np.random.default_rng(0)
-    trees = render_trees(folder / "smears", fields=16, crops=64, slides=8, seed=0, workers=1)
+    trees = render_trees(folder / "smears", fields=40, crops=64, slides=8, seed=0, workers=1)
     crops = [cv2.imread(str(path)) for path in sorted((trees.all_idb2 / "img").iterdir())]
     for number in range(count):
         crop, label = crops[number % len(crops)], number % 2
