@@ -1,6 +1,6 @@
 """Flower's simulation on Ray: clients answer side by side, each in a process of a pool.
 
-Flower's Ray backend carries the messages. The grid stays ours, so that clients keep their numbers, sums their order and errors their sentences; and the
+Flower's pool of Ray actors carries the messages. The grid stays ours, so that clients keep their numbers, sums their order and errors their sentences; and the
 clients with their images go to Ray's object store once, where all processes map them, and not along with every message.
 """
 
@@ -9,21 +9,20 @@ from __future__ import annotations
 import functools
 import logging
 import os
+from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import ray
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
-from flwr.common.constant import PARTITION_ID_KEY
-from flwr.server.superlink.fleet.vce.backend.raybackend import RayBackend
+from flwr.simulation.ray_transport.ray_actor import BasicActorPool, ClientAppActor
 
 from stages.errors import ModelError
 from stages.learners.federated.client import Client
-from stages.learners.federated.grid import InProcessGrid, answer, identify
+from stages.learners.federated.grid import FAILED, InProcessGrid, answer, identify
 from stages.learners.federated.settings import FederateSettings
 
 __all__ = ["RayGrid"]
@@ -33,9 +32,10 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 _INIT: dict[str, Any] = {
+    "include_dashboard": False,
     "log_to_driver": False,
     "logging_level": logging.ERROR,
-    # Ray's workers are told to give way to everything else on the machine: beside another training they would stand still.
+    # By default Ray's workers give way to everything else on the machine: beside another training they would stand still.
     "_system_config": {"worker_niceness": 0},
 }
 
@@ -53,46 +53,51 @@ class RayGrid(InProcessGrid):
 
     def __init__(self, clients: Sequence[Client], settings: FederateSettings) -> None:
         super().__init__({client.node: client.app() for client in clients})
-        self.contexts = {
-            node: Context(
-                run_id=0,
-                node_id=node,
-                node_config={PARTITION_ID_KEY: node},
-                state=RecordDict(),
-                run_config={},
-            )
-            for node in self.apps
-        }
-        wanted: dict[str, Any] = {
-            "client_resources": {"num_cpus": settings.client_cpus, "num_gpus": settings.client_gpus},
-            "init_args": _INIT,
-        }
+        wanted: dict[str, Any] = {"num_cpus": settings.client_cpus, "num_gpus": settings.client_gpus}
         try:
-            self.backend = RayBackend(wanted)
-            self._held = ray.put({client.node: _plain(client) for client in clients})
-            self.backend.build(functools.partial(_Clients, [self._held]))
+            ray.init(**_INIT)
+            self.pool = BasicActorPool(ClientAppActor, wanted, {})
+            self.pool.add_actors_to_pool(min(self.pool.actors_capacity, len(clients)))
+            held = ray.put({client.node: _plain(client) for client in clients})
         except (ValueError, RuntimeError, OSError) as error:
             ray.shutdown()
             raise ModelError(
                 f"Expected Ray to start processes of {settings.client_cpus} cores and {settings.client_gpus:g} GPUs, but it does not: {error}; "
                 "do lower federate.client_cpus and federate.client_gpus, or take --engine process"
             ) from error
+        self._app = functools.partial(_Clients, [held])
 
     def answers(self, messages: Sequence[Message]) -> list[Message]:
         """Return the answers to messages, in their order; as many are worked on at once as there are processes."""
-        pool = ThreadPoolExecutor(self.backend.num_workers)
-        try:
-            return list(pool.map(self._answer, messages))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        waiting = deque(messages)
+        running: dict[Any, Message] = {}
+        replies: dict[str, Message] = {}
+        while waiting or running:
+            while waiting and self.pool.is_actor_available():
+                message = waiting.popleft()
+                running[self._submit(message)] = message
+            (done, *_), _ = ray.wait(list(running))
+            message = running.pop(done)
+            replies[message.metadata.message_id] = self._fetch(done, message)
+        return [replies[message.metadata.message_id] for message in messages]
 
     def close(self) -> None:
-        """End the processes."""
-        self.backend.terminate()
+        """End the processes, whatever they do."""
+        ray.shutdown()
 
-    def _answer(self, message: Message) -> Message:
+    def _submit(self, message: Message) -> Any:
         node = message.metadata.dst_node_id
-        reply, self.contexts[node] = self.backend.process_message(message, self.contexts[node])
+        return self.pool.submit(
+            lambda actor, *told: actor.run.remote(*told), (self._app, message, str(node), self.contexts[node])
+        )
+
+    def _fetch(self, done: Any, message: Message) -> Message:
+        try:
+            reply, context = self.pool.fetch_result_and_return_actor_to_pool(done)
+        except ray.exceptions.RayActorError as error:
+            self.pool.add_actors_to_pool(1)
+            return Message(Error(FAILED, f"Its process ended: {error}"), reply_to=message)
+        self.contexts[message.metadata.dst_node_id] = context
         return reply
 
 

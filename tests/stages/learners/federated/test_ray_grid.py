@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import ray
 import torch
 from federations import make_learner, make_task
+from flwr.app import ArrayRecord, Message, MessageType, RecordDict
 
 from stages.errors import ModelError
 from stages.learners.federated.learner import FederatedLearner
+from stages.learners.federated.ray_grid import RayGrid
 from stages.learners.federated.records import read_federated
+from stages.learners.federated.strategy import ARRAYS
 from stages.learners.network.loading import load_state
 from stages.task import Task
 
@@ -64,3 +68,21 @@ def test_a_client_that_asks_for_more_than_the_machine_has_is_one_sentence(tmp_pa
     learner = make_learner(tmp_path, samples, engine="ray", client_cpus=1000)
     with pytest.raises(ModelError, match=r"1000 cores.*--engine process"):
         learner.fit(task, tmp_path / "run")
+
+
+def test_a_process_that_dies_is_its_client_s_answer_and_another_takes_its_place(tmp_path: Path) -> None:
+    task, samples = make_task()
+    learner = make_learner(tmp_path, samples, engine="ray")
+    clients = learner.clients(task, tmp_path)
+    weights = ArrayRecord({name: clients[0].initial[name] for name in clients[0].shared})
+
+    def asked(grid: RayGrid) -> list[bool]:
+        content = RecordDict({ARRAYS: weights})
+        replies = grid.send_and_receive([Message(content, node, MessageType.EVALUATE) for node in (1, 2)])
+        return [reply.has_error() for reply in replies]
+
+    with closing(RayGrid(clients, learner.settings)) as grid:
+        assert asked(grid) == [False, False]
+        ray.kill(grid.pool.pool[-1])
+        assert sum(asked(grid)) == 1
+        assert asked(grid) == [False, False]
