@@ -3,7 +3,7 @@
     python benchmarks/federated/privacy.py --config pbc-deepapl --public pbc:DATA/pbc --dimensions 16 --cache FOLDER
 
 The split by patients is that of the configuration; every seed deals the training patients to other hospitals and draws other noise. Choose dimensions on
-inner folds of the training patients, before the test part is looked at. "No noise" is the same model at epsilon 1000. One attack tells training from test images by their loss (Yeom et al. 2018), and so
+inner folds of the training patients (`--choose 8,16,24`), before the test part is looked at. "No noise" is the same model at epsilon 1000. One attack tells training from test images by their loss (Yeom et al. 2018), and so
 other patients, too; the other goes by likelihood ratios of shadow models (LiRA, Carlini et al. 2022, offline), which closed-form heads make cheap.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.model_selection import GroupKFold
 
 from mtl.federate.settings import FederatedExperiment
 from mtl.loading import load_settings
@@ -120,6 +121,34 @@ def lira(
     return float(roc_auc_score(member[0][known], score[known]))
 
 
+def choose(
+    features: torch.Tensor, public: torch.Tensor, labels: npt.NDArray[np.int64], groups: list[str], classes: int, dimensions: list[int], epsilon: float
+) -> None:  # fmt: skip
+    """Print macro F1 on folds of the training patients by number of dimensions: what decides it before the test part is looked at."""
+    for width in dimensions:
+        basis = Basis(features.shape[1], width)
+        basis.load_state_dict(find_basis(public.double(), width))
+        units = basis(features).double().numpy()
+        scores: dict[float, list[float]] = {epsilon: [], 1000.0: []}
+        for fold, (known, left) in enumerate(
+            GroupKFold(4, shuffle=True, random_state=0).split(units, labels, groups)
+        ):
+            patients = np.array(groups)[known]
+            for seed in range(3):
+                dealt = np.random.default_rng([fold, seed]).permutation(np.unique(patients))
+                hospitals = [known[np.isin(patients, own)] for own in np.array_split(dealt, 5)]
+                for spent, own in scores.items():
+                    said = votes_of(
+                        units[left], train(units, labels, hospitals, classes, spent, seed)
+                    ).argmax(axis=1)
+                    own.append(float(f1_score(labels[left], said, average="macro")))
+        print(
+            f"{width} dimensions, four folds of the training patients, three seeds: macro F1 {np.mean(scores[epsilon]):.3f} at epsilon {epsilon:g}, "
+            f"{np.mean(scores[1000.0]):.3f} without noise",
+            flush=True,
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -128,6 +157,10 @@ def main() -> None:
     parser.add_argument("--public", required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--dimensions", type=int, default=16)
+    parser.add_argument(
+        "--choose",
+        help="widths to try on folds of the training patients, such as 8,16,24; nothing else is done",
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--shadows", type=int, default=32)
@@ -141,13 +174,22 @@ def main() -> None:
     public, _ = read_sources(DataSettings(dataset=source.dataset, root=source.folder))
     own = features_of(list(data.samples), "own", stage, experiment.backbone, given.cache)
     others = features_of(public, "public", stage, experiment.backbone, given.cache)
+    split = make_split(data.samples, stage.split, experiment.seed, data.unit, None, "")
+    labels, classes = data.labels(), len(data.classes)
+    if given.choose:
+        part = split.part_of()
+        rows = [row for row, sample in enumerate(data.samples) if part.get(sample.name) == "train"]
+        patients = [str(data.samples[row].group) for row in rows]
+        choose(
+            own[rows], others, labels[rows], patients, classes, list(map(int, given.choose.split(","))), 2.0
+        )
+        return
     basis = Basis(own.shape[1], given.dimensions)
     basis.load_state_dict(find_basis(others.double(), given.dimensions))
-    units, labels, classes = basis(own).double().numpy(), data.labels(), len(data.classes)
+    units = basis(own).double().numpy()
     print(
         f"{len(labels)} images, {classes} classes, {given.dimensions} of {own.shape[1]} dimensions by {len(public)} public images"
     )
-    split = make_split(data.samples, stage.split, experiment.seed, data.unit, None, "")
     for how in ("by-group", "dirichlet:0.3"):
         for seed in range(given.seeds):
             parts = split.part_of()
