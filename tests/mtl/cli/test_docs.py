@@ -33,6 +33,7 @@ CANNOT = {
     "mtl ensemble runs/c-resnet50 runs/c-b3 --rule optimised --name hybrid": "needs the paper's runs",
     "mtl federate server --classes normal,L1,L2,L3 --clients 3 --rounds 10 --keys keys --listen 0.0.0.0:9443": "waits for clients; tests/mtl/federate runs both",
     "mtl federate client --server server.example.org:9443 --key hospital-a.key --ca ca.pem --data all-idb1:/data/smears --dp sgd --epsilon 2": "the same",
+    "mtl federate simulate --config deepapl-hospitals --compare": "needs the data; tests/mtl/federate compares on rendered ones",
     "mtl reproduce patel2025 --data data --budget 30": "needs the paper's data; tests/mtl/reproduce runs it on stand-ins",
     "mtl reproduce --all --data data --budget 60": "the same",
     "mtl reproduce patel2025 --data data --budget 10 --stand-in tf_efficientnet_lite0,tf_efficientnet_lite1": "the same",
