@@ -55,7 +55,7 @@ def config_path(name: str) -> Path:
     hint = (
         f"did you mean {' or '.join(near)}?"
         if near
-        else f"choose a YAML file or one of {', '.join(config_names())}"
+        else "do give a file that is there, or one of those names"
     )
     raise ConfigError(
         f"Expected `--config` to be a YAML file or a name of `mtl configs`, but got {name!r}; {hint}"
