@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mtl.federate.compare import FEDERATED, Compared
 from mtl.federate.pick import Picked
 from mtl.report.figures import INK, PALETTE, legend_above, new_figure, svg
+from stages.metrics import Interval
 
 __all__ = ["picked_figure", "privacy_figure", "rounds_figure"]
 
@@ -49,15 +50,11 @@ def privacy_figure(compared: Compared) -> str:
         own = [one for one in compared.systems if one.about == kind]
         scores = [one.evaluation.headline["macro_f1"] for one in own]
         at = [(one.epsilon or 0) * (1 + 0.04 * shift) for one in own]
-        reach = [
-            [score.value - score.low for score in scores],
-            [score.high - score.value for score in scores],
-        ]
         values = [score.value for score in scores]
         axis.errorbar(
             at,
             values,
-            yerr=reach,
+            yerr=_reach(scores),
             color=colour,
             label=kind,
             marker="o",
@@ -89,15 +86,11 @@ def picked_figure(picked: Sequence[Picked]) -> str:
         ("federated", -0.1, {one.backbone: one.federated for one in picked}),
     )
     for colour, (name, shift, scores) in zip(PALETTE, ways, strict=False):
-        known = [(rows[one], scored.headline["macro_f1"]) for one, scored in scores.items() if scored]
-        reach = [
-            [score.value - score.low for _, score in known],
-            [score.high - score.value for _, score in known],
-        ]
+        known = {rows[one]: scored.headline["macro_f1"] for one, scored in scores.items() if scored}
         axis.errorbar(
-            [score.value for _, score in known],
-            [row + shift for row, _ in known],
-            xerr=reach,
+            [score.value for score in known.values()],
+            [row + shift for row in known],
+            xerr=_reach(known.values()),
             color=colour,
             label=name,
             marker="o",
@@ -111,3 +104,9 @@ def picked_figure(picked: Sequence[Picked]) -> str:
     axis.set_xlabel("macro F1 (95 % intervals over groups)")
     legend_above(axis, 2)
     return svg(figure)
+
+
+def _reach(scores: Iterable[Interval]) -> list[list[float]]:
+    """Return how far intervals go below and above their values, (2, N), as error bars want it."""
+    known = list(scores)
+    return [[score.value - score.low for score in known], [score.high - score.value for score in known]]
