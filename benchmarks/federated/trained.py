@@ -13,6 +13,7 @@ import argparse
 import csv
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,23 @@ from stages.learners.network.backbones import imagenet_backbone
 from stages.learners.network.model import NetworkLearner
 from stages.metrics import paired_difference
 from stages.preprocess import Preprocess
+from stages.settings import StageSettings
 from stages.task import Task
 
 KINDS = ("sgd", "central")
 TRAINED = ("head", "film", "full")
 _NONE = 0.0
 """Stands for no privacy at all in a list of epsilons."""
+
+
+def trained_by(stage: StageSettings, trained: str, rate: float, given: argparse.Namespace) -> StageSettings:
+    """Return a stage whose head, normalisation layers or all weights learn at a rate, whatever the privacy."""
+    train = stage.train.model_dump() | {
+        "policy": "frozen" if trained == "head" else trained, "head_epochs": 0, "balance": "none", "optimizer": given.optimizer,
+        "learning_rate": rate, "batch_size": given.batch, "weight_decay": 0.0, "keep": "last", "epochs": given.rounds * given.local_epochs,
+    }  # fmt: skip
+    head = stage.head.model_copy(update={"unit_norm": True, "dropout": 0.0})
+    return stage.model_copy(update={"train": stage.train.model_validate(train), "head": head})
 
 
 def federate(
@@ -92,69 +104,40 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         start = Path(scratch) / "start.safetensors"
         weights = imagenet_backbone(experiment.backbone, "auto", start, 0)
-        for seed in range(given.seeds):
-            for trained in given.only.split(","):
-                for rate in given.rates.split(","):
-                    train = {
-                        "policy": "frozen" if trained == "head" else trained, "head_epochs": 0, "balance": "none",
-                        "optimizer": given.optimizer, "learning_rate": float(rate), "batch_size": given.batch, "weight_decay": 0.0, "keep": "last",
-                    }  # fmt: skip
-                    own = stage.model_copy(
-                        update={
-                            "train": stage.train.model_validate(
-                                stage.train.model_dump()
-                                | train
-                                | {"epochs": given.rounds * given.local_epochs}
-                            ),
-                            "head": stage.head.model_copy(update={"unit_norm": True, "dropout": 0.0}),
-                        }
-                    )
-                    open_votes = None
-                    for epsilon in map(float, given.epsilons.split(",")):
-                        key = (
-                            given.dp,
-                            trained,
-                            f"{epsilon:g}",
-                            str(seed),
-                            given.part,
-                            given.optimizer,
-                            rate,
-                        )
-                        if key in known:
-                            continue
-                        began = time.perf_counter()
-                        base = NetworkLearner(own, weights, start, seed)
-                        votes = federate(base, task, list(data.samples), given.dp, trained, epsilon, given)
-                        seconds = time.perf_counter() - began
-                        open_votes = votes if epsilon == _NONE else open_votes
-                        said = votes[rows].argmax(axis=1)
-                        learned = task.rows["train"]
-                        right = np.concatenate([votes[part, labels[part]] for part in (learned, rows)])
-                        attack = roc_auc_score(np.repeat([1, 0], [len(learned), len(rows)]), right)
-                        lead = ["", "", ""]
-                        if open_votes is not None and epsilon != _NONE:
-                            found = paired_difference(
-                                labels[rows],
-                                votes[rows],
-                                open_votes[rows],
-                                groups,
-                                "macro_f1",
-                                resamples=1000,
-                                seed=seed,
-                            )
-                            lead = [f"{value:.4f}" for value in (found.value, found.low, found.high)]
-                        line = (
-                            *key, f"{accuracy_score(labels[rows], said):.4f}", f"{f1_score(labels[rows], said, average='macro'):.4f}",
-                            *lead, f"{attack:.4f}", f"{seconds:.0f}",
-                        )  # fmt: skip
-                        with given.scores.open("a", newline="") as out:
-                            csv.writer(out).writerow(line)
-                        print(
-                            "{} {} epsilon {} seed {} on {}, {} {}: accuracy {}, macro F1 {}, minus no noise {} [{}, {}], attack {}, {} s".format(
-                                *line
-                            ),
-                            flush=True,
-                        )
+        chosen = product(range(given.seeds), given.only.split(","), given.rates.split(","))
+        for seed, trained, rate in chosen:
+            base = NetworkLearner(trained_by(stage, trained, float(rate), given), weights, start, seed)
+            open_votes = None
+            for epsilon in map(float, given.epsilons.split(",")):
+                key = (given.dp, trained, f"{epsilon:g}", str(seed), given.part, given.optimizer, rate)
+                if key in known:
+                    continue
+                began = time.perf_counter()
+                votes = federate(base, task, list(data.samples), given.dp, trained, epsilon, given)
+                seconds = time.perf_counter() - began
+                open_votes = votes if epsilon == _NONE else open_votes
+                said = votes[rows].argmax(axis=1)
+                learned = task.rows["train"]
+                right = np.concatenate([votes[part, labels[part]] for part in (learned, rows)])
+                attack = roc_auc_score(np.repeat([1, 0], [len(learned), len(rows)]), right)
+                lead = ["", "", ""]
+                if open_votes is not None and epsilon != _NONE:
+                    found = paired_difference(
+                        labels[rows], votes[rows], open_votes[rows], groups, "macro_f1", resamples=1000, seed=seed
+                    )  # fmt: skip
+                    lead = [f"{value:.4f}" for value in (found.value, found.low, found.high)]
+                line = (
+                    *key, f"{accuracy_score(labels[rows], said):.4f}", f"{f1_score(labels[rows], said, average='macro'):.4f}",
+                    *lead, f"{attack:.4f}", f"{seconds:.0f}",
+                )  # fmt: skip
+                with given.scores.open("a", newline="") as out:
+                    csv.writer(out).writerow(line)
+                print(
+                    "{} {} epsilon {} seed {} on {}, {} {}: accuracy {}, macro F1 {}, minus no noise {} [{}, {}], attack {}, {} s".format(
+                        *line
+                    ),
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
